@@ -1,0 +1,79 @@
+"""Errors meant for the person at the keyboard, each with the exit code the command line gives it.
+
+Exit codes: 0 done, 1 internal error, 2 bad input, 3 finished with failed samples, 4 a check failed,
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from openmmlo.records import Status
+
+
+class OpenmmloError(Exception):
+    """A mistake or an obstacle that the user can mend; the message says what, expected what, and what to do."""
+
+    exit_code = 2
+
+
+class UnknownName(OpenmmloError):
+    """A name that no table holds."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], extra: str = "") -> None:
+        names = sorted(known)
+        near = get_close_matches(name, names, n=1, cutoff=0.6)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        super().__init__(f"No {kind} named {name!r}.{hint} Known: {', '.join(names) or 'none'}.{extra}")
+
+
+class ConfigError(OpenmmloError):
+    """A key or value that a recipe, a flag or --set may not hold."""
+
+
+class DataError(OpenmmloError):
+    """A list, an archive, a folder or a class table that cannot be used as it is."""
+
+
+class MissingExtra(OpenmmloError):
+    """A feature whose optional dependency is not installed."""
+
+    def __init__(self, feature: str, needs: str, extra: str) -> None:
+        super().__init__(f'{feature} needs {needs}: pip install "openmmlo[{extra}]".')
+
+
+class ModelError(OpenmmloError):
+    """A checkpoint that is not at hand or does not fit."""
+
+
+class BuildRefused(OpenmmloError):
+    """A build that would mix, overwrite or collide with another one."""
+
+
+class DiskFull(OpenmmloError):
+    """Writing stopped for want of space; everything finished so far is kept."""
+
+
+class WorkerDied(OpenmmloError):
+    """A worker process ended without finishing; everything journalled so far is kept."""
+
+    exit_code = 1
+
+
+class CheckFailed(OpenmmloError):
+    """A check that ran and did not pass."""
+
+    exit_code = 4
+
+
+class SampleFailed(Exception):
+    """One sample cannot become a row; it becomes an error row with this status and reason."""
+
+    def __init__(self, status: Status, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
