@@ -1,0 +1,98 @@
+"""What several test files share."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from openmmlo.records import Status
+
+
+@pytest.fixture(scope="session")
+def official_splits() -> Path:
+    """Folder with the real official lists: ``OPENMMLO_TEST_SPLITS``, else the copy kept beside the checkout."""
+    beside = Path(__file__).parents[2] / "shared" / "data" / "splits"
+    folder = Path(os.environ.get("OPENMMLO_TEST_SPLITS", beside))
+    if not folder.is_dir():
+        pytest.skip("the official lists are not at hand; set OPENMMLO_TEST_SPLITS to a folder that holds them")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _no_data_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user's OPENMMLO_DATA must not decide what a test finds."""
+    monkeypatch.delenv("OPENMMLO_DATA", raising=False)
+
+
+def _odd_images_module() -> ModuleType:
+    """tests/odd_images.py; test files are no package, so it is loaded from its path."""
+    spec = importlib.util.spec_from_file_location("odd_images", Path(__file__).with_name("odd_images.py"))
+    if spec is None or spec.loader is None:
+        raise ImportError("tests/odd_images.py is missing")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def odd_image_files() -> ModuleType:
+    """The functions that draw and encode single odd images."""
+    return _odd_images_module()
+
+
+@pytest.fixture
+def odd_images(
+    odd_image_files: ModuleType, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[Path], dict[str, Status]]:
+    """make(folder) fills a folder with odd and broken image files: file name -> what must become of it."""
+
+    def make(folder: Path) -> dict[str, Status]:
+        made: dict[str, Status] = odd_image_files.make_odd_images(folder, tmp_path_factory.mktemp("outside"))
+        return made
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoints() -> ModuleType:
+    """The module that makes tiny checkpoints, ``speed/tiny_checkpoints.py``."""
+    path = Path(__file__).parents[1] / "speed" / "tiny_checkpoints.py"
+    spec = importlib.util.spec_from_file_location("tiny_checkpoints", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tiny_checkpoints: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Folder of a saved tiny checkpoint by kind (``instructblip-vicuna``, ``blip`` ...); made once, never changed."""
+    made: dict[str, Path] = {}
+
+    def make(kind: str) -> Path:
+        if kind not in made:
+            import torch
+
+            torch.set_num_threads(1)  # for models this small threads cost more than they bring
+            made[kind] = tiny_checkpoints.MAKERS[kind](tmp_path_factory.mktemp("checkpoints") / kind)
+        return made[kind]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_instructblip(tiny_checkpoint: Callable[[str], Path]) -> Callable[[str], Path]:
+    """Folder of a tiny InstructBLIP by flavour: ``flan-t5`` or ``vicuna``."""
+    return lambda flavour: tiny_checkpoint(f"instructblip-{flavour}")
+
+
+@pytest.fixture(scope="session")
+def tiny_vlm(tiny_checkpoint: Callable[[str], Path]) -> Callable[[str], Path]:
+    """Folder of another tiny image-text model by architecture: ``blip``, ``llava`` or ``qwen2-vl``."""
+    return tiny_checkpoint
