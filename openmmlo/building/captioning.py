@@ -1,0 +1,124 @@
+"""One batch of prepared inputs through a captioner, whatever it throws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from openmmlo.building.captioners import Captioner
+from openmmlo.errors import OpenmmloError, SampleFailed
+from openmmlo.records import Status
+
+_LOST_IMAGES = 48
+
+
+class BatchCaptioner:
+    """Captions batches; out of memory halves them, and one bad sample costs no other its caption.
+
+    Args:
+        captioner: loaded.
+        say: told, in a sentence, when a batch is halved.
+
+    After a halving the smaller size stays. ``halved`` counts the batches that were cut: their captions may differ in
+    the last bit of arithmetic from an undisturbed run, so they are marked.
+    """
+
+    def __init__(self, captioner: Captioner, say: Callable[[str], None]) -> None:
+        self.captioner = captioner
+        self.say = say
+        self.most: int | None = None
+
+    def caption(self, payloads: Sequence[Any]) -> tuple[list[str | SampleFailed], bool]:
+        """Caption a batch.
+
+        Returns:
+            one caption or failure a payload, in order, and whether the batch was halved for memory.
+
+        Raises:
+            OpenmmloError: one image alone does not fit into memory.
+        """
+        outcomes: list[str | SampleFailed] = []
+        halved = self.most is not None and self.most < len(payloads)
+        start = 0
+        while start < len(payloads):
+            part = payloads[start : start + (self.most or len(payloads))]
+            try:
+                outcomes += self._attempt(part)
+            except Exception as error:
+                if not _out_of_memory(error):
+                    raise
+                if len(part) == 1:
+                    raise OpenmmloError(
+                        "Out of memory with a batch of one image. Use a smaller model, --dtype bfloat16, "
+                        "or a device with more memory."
+                    ) from error
+                _free_memory()
+                self.most = len(part) // 2
+                halved = True
+                self.say(f"out of memory with {len(part)} images at once; going on with {self.most}")
+                continue
+            start += len(part)
+        return outcomes, halved
+
+    def _attempt(self, part: Sequence[Any]) -> list[str | SampleFailed]:
+        try:
+            captions = self.captioner.caption(part)
+        except Exception as error:
+            if _out_of_memory(error) or isinstance(error, OpenmmloError):
+                raise
+            if len(part) == 1:
+                return [captioner_failure(error)]
+            return [outcome for payload in part for outcome in self._attempt([payload])]
+        if len(captions) != len(part):
+            raise OpenmmloError(
+                f"Captioner {self.captioner.name!r} gave {len(captions)} captions for {len(part)} images; "
+                "caption() must return one for each, in order."
+            )
+        return [_clean(text) for text in captions]
+
+
+class LossGuard:
+    """Notices that it is the captioner that is broken, not the images: it failed on dozens in a row."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._lost = 0
+
+    def notice(self, outcome: str | SampleFailed) -> None:
+        """Hear of every sample's outcome in turn. Raises OpenmmloError at the captioner's 48th failure in a row."""
+        if not isinstance(outcome, SampleFailed) or outcome.status is not Status.CAPTIONER:
+            self._lost = 0
+            return
+        self._lost += 1
+        if self._lost == _LOST_IMAGES:
+            raise OpenmmloError(
+                f"Captioner {self.name!r} failed on {_LOST_IMAGES} images in a row ({outcome.reason}). "
+                "Mend the captioner, then run again with --retry captioner."
+            )
+
+
+def captioner_failure(error: Exception) -> SampleFailed:
+    """What an exception of a captioner makes of its sample."""
+    lines = str(error).strip().splitlines()
+    return SampleFailed(Status.CAPTIONER, f"{type(error).__name__}: {lines[0] if lines else ''}"[:300])
+
+
+def _clean(text: str) -> str | SampleFailed:
+    """A caption that parquet can hold: stripped, and without lone surrogates or NUL."""
+    caption = text.encode("utf-8", "replace").decode().replace("\0", "").strip()
+    return caption or SampleFailed(Status.NO_CAPTION, "the captioner gave an empty caption")
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Whether an exception of any framework says that memory ran out (torch is not imported to ask)."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+
+
+def _free_memory() -> None:
+    import gc
+    import sys
+
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,78 @@
+"""Two worker processes against one, for a captioner that is bound by the processor."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+from collections_on_disk import photographs
+from measure import Line, interleaved
+
+from openmmlo.building import BuildConfig, build
+
+IMAGES = 240
+SECONDS_AN_IMAGE = 0.05  # what a small captioner costs one core
+
+
+class Rate:
+    """A Progress that gives images a second between the first batch and the last."""
+
+    def __init__(self) -> None:
+        self.first = self.last = 0.0
+        self.rows = self.rows_at_first = 0
+
+    def start(self, total: int, done: int) -> None:
+        return
+
+    def advance(self, rows: int, failed: int) -> None:
+        self.rows += rows
+        self.last = time.perf_counter()
+        if not self.first:
+            self.first, self.rows_at_first = self.last, self.rows
+
+    def say(self, message: str) -> None:
+        return
+
+    def close(self) -> None:
+        return
+
+    @property
+    def images_per_second(self) -> float:
+        return (self.rows - self.rows_at_first) / (self.last - self.first)
+
+
+def measure(pairs: int) -> list[Line]:
+    """One line: throughput of two workers over that of one, on two cores."""
+    with tempfile.TemporaryDirectory() as temporary:
+        images = photographs(Path(temporary) / "images", IMAGES)
+
+        def rate(workers: int) -> float:
+            progress = Rate()
+            with tempfile.TemporaryDirectory() as out:
+                build(
+                    BuildConfig(
+                        str(images),
+                        Path(out) / "out",
+                        {"val": 0, "test": 0},
+                        "stubs:Describing",
+                        {"spin": SECONDS_AN_IMAGE},
+                        batch_size=4,
+                        shard_size=20,
+                        workers=workers,
+                    ),
+                    progress,
+                )
+            return progress.images_per_second
+
+        line = interleaved(
+            "Two worker processes, captioner of 50 ms an image on one core",
+            lambda: rate(2),
+            lambda: rate(1),
+            peer_name="one worker process",
+            bar=1.8,
+            at_least=True,
+            pairs=pairs,
+            detail=lambda two, one: f"{two:.1f} and {one:.1f} images/s",
+        )
+    return [line]
