@@ -173,8 +173,11 @@ class Source(Protocol):
 
     def image(self, locator: str) -> ImageReference: ...
 
-    def check(self, splits: tuple[str, ...] = ()) -> list[Finding]:
-        """What was found and what is missing for these splits (all by default), before any work."""
+    def check(self, splits: tuple[str, ...] = (), look: bool = True) -> list[Finding]:
+        """What was found and what is missing for these splits (all by default), before any work.
+
+        Without ``look`` no image is looked for: a build lists its samples right after, and learns it from them.
+        """
         ...
 
 

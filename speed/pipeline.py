@@ -16,7 +16,7 @@ from typing import Any
 from collections_on_disk import photographs
 from measure import Line, interleaved
 from PIL import Image
-from tiny_checkpoints import make_tiny_instructblip
+from tiny_checkpoints import make_instructblip
 from workers import Rate
 
 from openmmlo.building import BuildConfig, build
@@ -63,7 +63,7 @@ def measure(pairs: int) -> list[Line]:
     with tempfile.TemporaryDirectory() as temporary, torch.inference_mode():
         root = Path(temporary)
         images = photographs(root / "images", IMAGES)
-        checkpoint = make_tiny_instructblip(root / "checkpoint", "flan-t5")
+        checkpoint = make_instructblip(root / "checkpoint", "flan-t5")
         model = InstructBlipForConditionalGeneration.from_pretrained(checkpoint).eval()
         processor = AutoProcessor.from_pretrained(checkpoint)
         paths = sorted(images.rglob("*.jpg"))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from odd_images import make_odd_images
 
 from openmmlo.records import Status
 
@@ -29,54 +28,24 @@ def _no_data_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENMMLO_DATA", raising=False)
 
 
-def _odd_images_module() -> ModuleType:
-    """tests/odd_images.py; test files are no package, so it is loaded from its path."""
-    spec = importlib.util.spec_from_file_location("odd_images", Path(__file__).with_name("odd_images.py"))
-    if spec is None or spec.loader is None:
-        raise ImportError("tests/odd_images.py is missing")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="session")
-def odd_image_files() -> ModuleType:
-    """The functions that draw and encode single odd images."""
-    return _odd_images_module()
-
-
 @pytest.fixture
-def odd_images(
-    odd_image_files: ModuleType, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[Path], dict[str, Status]]:
+def odd_images(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], dict[str, Status]]:
     """make(folder) fills a folder with odd and broken image files: file name -> what must become of it."""
 
     def make(folder: Path) -> dict[str, Status]:
-        made: dict[str, Status] = odd_image_files.make_odd_images(folder, tmp_path_factory.mktemp("outside"))
-        return made
+        return make_odd_images(folder, tmp_path_factory.mktemp("outside"))
 
     return make
 
 
 @pytest.fixture(scope="session")
-def tiny_checkpoints() -> ModuleType:
-    """The module that makes tiny checkpoints, ``speed/tiny_checkpoints.py``."""
-    path = Path(__file__).parents[1] / "speed" / "tiny_checkpoints.py"
-    spec = importlib.util.spec_from_file_location("tiny_checkpoints", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="session")
-def tiny_checkpoint(tiny_checkpoints: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Folder of a saved tiny checkpoint by kind (``instructblip-vicuna``, ``blip`` ...); made once, never changed."""
     made: dict[str, Path] = {}
 
     def make(kind: str) -> Path:
         if kind not in made:
+            import tiny_checkpoints  # it loads torch, which most tests do without
             import torch
 
             torch.set_num_threads(1)  # for models this small threads cost more than they bring

@@ -68,7 +68,7 @@ class Generated:
     def image(self, locator: str) -> GeneratedImage:
         return GeneratedImage(locator)
 
-    def check(self, splits: tuple[str, ...] = ()) -> list[Finding]:
+    def check(self, splits: tuple[str, ...] = (), look: bool = True) -> list[Finding]:
         return [Finding("ok", "generated images")]
 
 

@@ -63,11 +63,6 @@ class Plan:
     shard_rows: int
     group_rows: int
 
-    @classmethod
-    def empty(cls) -> Plan:
-        """The plan of a source that cannot be listed yet."""
-        return cls(_SCHEMA.empty_table(), (), {}, "", 1, 1)
-
     def planned(self) -> dict[str, int]:
         """Samples a split, in building order; a split without samples counts 0."""
         counts = dict.fromkeys(self.list_hashes, 0)

@@ -32,30 +32,41 @@ class Preparation:
     findings: list[Finding]
 
 
-def prepare(config: BuildConfig, workspace: Workspace, *, refuse: bool) -> Preparation:
-    """Open, check and plan. Without ``refuse``, error findings are handed back with an empty plan, not raised."""
-    source = open_source(config.source, config.source_options)
-    _refuse_output_among_images(config.out, getattr(source, "images", None))
-    splits = _chosen_splits(config, source)
-    captioner_name = default_captioner(source.name) if config.captioner == "auto" else config.captioner
-    captioner = open_captioner(captioner_name, config.captioner_options)
-    findings = [*source.check(splits), *captioner.check()]
-    errors = [finding for finding in findings if finding.level == "error"]
-    if errors and refuse:
-        lines = "\n".join(f"- {finding.what} {finding.remedy}".rstrip() for finding in errors)
-        raise DataError(f"{config.source} cannot be built yet:\n{lines}")
+def examine(config: BuildConfig) -> tuple[Source, list[Finding]]:
+    """Everything that a check finds, each image looked for; for a dry run."""
+    source, captioner, splits = _open(config)
+    return source, [*source.check(splits), *captioner.check()]
+
+
+def prepare(config: BuildConfig, workspace: Workspace, *, tolerant: bool = False) -> Preparation:
+    """Open, check and plan; nothing is written.
+
+    Args:
+        tolerant: images that are missing are left to be told, not refused.
+
+    Raises:
+        DataError: an error finding, or images that are missing and may not be.
+    """
+    source, captioner, splits = _open(config)
+    findings = [*source.check(splits, look=False), *captioner.check()]
+    _refuse_errors(config, findings)
     info = source.info()
-    if errors:
-        plan = Plan.empty()
-    else:
-        plan = make_plan(source, splits, config.shard_size, config.limit, _agreed_cut(workspace, config.shard_size))
-        _refuse_missing(config, plan, refuse)
+    plan = make_plan(source, splits, config.shard_size, config.limit, _agreed_cut(workspace, config.shard_size))
+    problems = plan.problems()
+    if problems:
+        findings = [*source.check(splits), *captioner.check()]
+        _refuse_errors(config, findings)
+    if problems.get(Status.MISSING) and not (config.allow_missing or tolerant):
+        raise DataError(
+            f"{problems[Status.MISSING]:,} of {len(plan.table):,} images are missing. `openmmlo check` says where they "
+            "were looked for; --allow-missing builds without them and keeps an error row for each."
+        )
     lexicon = _lexicon(workspace, info, config.mask_level)
     identity = {
         "format": FORMAT,
         "plan": {"digest": plan.digest, "shard_size": config.shard_size, "limit": config.limit},
         "source": {"name": info.name, "version": info.version, "label_map_hash": info.label_map_hash},
-        "captioner": captioner.identity() if not errors else {},
+        "captioner": captioner.identity(),
         "masking": {"level": config.mask_level, "lexicon_hash": lexicon.hash},
         "with_images": config.with_images,
         "max_pixels": config.max_pixels,
@@ -88,6 +99,20 @@ def _lexicon_key(info: DatasetInfo, level: MaskLevel) -> str:
     return digest_of([info.name, names, level, LEXICON_VERSION, version("inflect")])
 
 
+def _open(config: BuildConfig) -> tuple[Source, Captioner, tuple[str, ...]]:
+    source = open_source(config.source, config.source_options)
+    _refuse_output_among_images(config.out, getattr(source, "images", None))
+    name = default_captioner(source.name) if config.captioner == "auto" else config.captioner
+    return source, open_captioner(name, config.captioner_options), _chosen_splits(config, source)
+
+
+def _refuse_errors(config: BuildConfig, findings: list[Finding]) -> None:
+    errors = [finding for finding in findings if finding.level == "error"]
+    if errors:
+        lines = "\n".join(f"- {finding.what} {finding.remedy}".rstrip() for finding in errors)
+        raise DataError(f"{config.source} cannot be built yet:\n{lines}")
+
+
 def _chosen_splits(config: BuildConfig, source: Source) -> tuple[str, ...]:
     known = source.splits()
     for split in config.splits:
@@ -99,16 +124,6 @@ def _chosen_splits(config: BuildConfig, source: Source) -> tuple[str, ...]:
 def _refuse_output_among_images(out: Path, images: Path | None) -> None:
     if images is not None and Path(images).resolve() in (out.resolve(), *out.resolve().parents):
         raise BuildRefused(f"--out {out} lies inside the images' folder {images}; give a folder outside it.")
-
-
-def _refuse_missing(config: BuildConfig, plan: Plan, refuse: bool) -> None:
-    """Refuse a set with images missing, unless error rows for them were asked for."""
-    missing = plan.problems().get(Status.MISSING, 0)
-    if missing and refuse and not config.allow_missing:
-        raise DataError(
-            f"{missing:,} of {len(plan.table):,} images are missing. `openmmlo check {config.source}` says where they "
-            "were looked for; --allow-missing builds without them and keeps an error row for each."
-        )
 
 
 def _agreed_cut(workspace: Workspace, shard_size: int) -> tuple[int, int] | None:

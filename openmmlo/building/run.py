@@ -16,7 +16,7 @@ from openmmlo.building.configuration import BuildConfig, BuildResult, PlanSummar
 from openmmlo.building.journal import Journal
 from openmmlo.building.masking import Masker
 from openmmlo.building.plan import Shard, Slice
-from openmmlo.building.preparation import Preparation, prepare, refuse_or_record, refuse_other_build
+from openmmlo.building.preparation import Preparation, examine, prepare, refuse_or_record, refuse_other_build
 from openmmlo.building.runners import RUNNERS, Runner
 from openmmlo.building.versions import versions
 from openmmlo.building.worker import WorkerSpec, reopen
@@ -27,7 +27,10 @@ from openmmlo.records import Status
 def plan_build(config: BuildConfig) -> PlanSummary:
     """Check and plan, write nothing. Errors as for :func:`build`; error findings are returned, not raised."""
     workspace = Workspace(config.out)
-    prepared = prepare(config, workspace, refuse=False)
+    source, findings = examine(config)
+    if any(finding.level == "error" for finding in findings):
+        return PlanSummary(source.name, {}, 0, 0, 0, "", findings)
+    prepared = prepare(config, workspace, tolerant=True)
     refuse_other_build(workspace, prepared.state)
     names = [shard.name for shard in prepared.plan.shards]
     return PlanSummary(
@@ -37,7 +40,7 @@ def plan_build(config: BuildConfig) -> PlanSummary:
         shards=len(names),
         done_shards=len(workspace.finished(names)),
         fingerprint=prepared.state["fingerprint"],
-        findings=prepared.findings,
+        findings=findings,
     )
 
 
@@ -56,7 +59,7 @@ def build(config: BuildConfig, progress: Progress | None = None) -> BuildResult:
     piece = Slice.parse(config.shard)
     report = progress or Silent()
     started = time.perf_counter()
-    prepared = prepare(config, workspace, refuse=True)
+    prepared = prepare(config, workspace)
     for finding in prepared.findings:
         if finding.level == "warning":
             report.say(finding.what)

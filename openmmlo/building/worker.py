@@ -123,6 +123,10 @@ class _Worker:
         size = self.spec.batch_size
         while (shard := self.claim()) is not None:
             opened = self._open(shard)
+            if self.spec.workspace.is_finished(shard.name):  # by another builder, while its lock was waited for
+                opened.release()
+                self.report.advance(len(shard), 0)
+                continue
             if not opened.missing:
                 self._finish(opened)
                 continue

@@ -103,6 +103,9 @@ class Workspace:
         reopened = {path.stem for path in journals.glob("*.journal")} if journals.is_dir() else set()
         return done.intersection(shards) - reopened
 
+    def is_finished(self, shard: str) -> bool:
+        return self.parquet(shard).exists() and not self.journal(shard).exists()
+
     def log(self, event: str, **fields: Any) -> None:
         """Append one line to the log: one write, so that lines of several processes do not mix."""
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

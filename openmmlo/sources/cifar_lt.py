@@ -57,7 +57,7 @@ class Cifar100LT:
     def image(self, locator: str) -> ArrayImage:
         return _image(self, CIFAR100, locator)
 
-    def check(self, splits: tuple[str, ...] = ()) -> list[Finding]:
+    def check(self, splits: tuple[str, ...] = (), look: bool = True) -> list[Finding]:
         return _check(self, CIFAR100, splits)
 
 
@@ -83,7 +83,7 @@ class Cifar10LT:
     def image(self, locator: str) -> ArrayImage:
         return _image(self, CIFAR10, locator)
 
-    def check(self, splits: tuple[str, ...] = ()) -> list[Finding]:
+    def check(self, splits: tuple[str, ...] = (), look: bool = True) -> list[Finding]:
         return _check(self, CIFAR10, splits)
 
 

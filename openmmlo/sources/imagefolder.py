@@ -94,7 +94,7 @@ class ImageFolder:
     def image(self, locator: str) -> FileImage:
         return FileImage(self._root(), locator)
 
-    def check(self, splits: tuple[str, ...] = ()) -> list[Finding]:
+    def check(self, splits: tuple[str, ...] = (), look: bool = True) -> list[Finding]:
         try:
             listing = self._listing
             for split in splits:

@@ -105,9 +105,9 @@ class INaturalist2018:
     def image(self, locator: str) -> FileImage:
         return official.image(self, locator)
 
-    def check(self, splits: tuple[str, ...] = ()) -> list[Finding]:
+    def check(self, splits: tuple[str, ...] = (), look: bool = True) -> list[Finding]:
         """What was found and what is missing for these splits (all by default)."""
-        findings = official.check(self, splits)
+        findings = official.check(self, splits, look)
         try:
             categories = self._categories()
             self._common_names(categories)

@@ -185,7 +185,7 @@ class Miniature:
         _parse(locator)
         return RenderedImage(locator)
 
-    def check(self, splits: tuple[str, ...] = ()) -> list[Finding]:
+    def check(self, splits: tuple[str, ...] = (), look: bool = True) -> list[Finding]:
         """Whether the font is at hand, and how many images each split has."""
         from openmmlo.sources.miniature_glyphs import font_is_known, missing_glyphs
 

@@ -246,8 +246,8 @@ def image(source: OfficialSource, locator: str) -> FileImage:
     return FileImage(image_root(source) or _NO_ROOT, locator)
 
 
-def check(source: OfficialSource, splits: tuple[str, ...]) -> list[Finding]:
-    """What was found and what is missing, split by split, before any work."""
+def check(source: OfficialSource, splits: tuple[str, ...], look: bool) -> list[Finding]:
+    """What was found and what is missing, split by split; without ``look`` only whether lists and roots are there."""
     findings: list[Finding] = []
     finder = Finder(source)
     owners: dict[str, str] = {}
@@ -255,6 +255,9 @@ def check(source: OfficialSource, splits: tuple[str, ...]) -> list[Finding]:
         file = list_file(source, split)
         if file is None:
             findings.append(Finding("error", *_missing_list(source, split)))
+            continue
+        if not look:
+            findings.extend(_no_root(source, split, finder))
             continue
         try:
             entries = source.entries(split)
@@ -286,22 +289,25 @@ def _rows(split: str, file: Path, count: int) -> Finding:
     )
 
 
+def _no_root(source: OfficialSource, split: str, finder: Finder) -> list[Finding]:
+    """An error where nothing says in which folder the images of a split lie."""
+    role = "open" if split == "open" else "train"
+    if finder.root(role) is not None:
+        return []
+    option = "--open-images DIR" if role == "open" else "--images DIR"
+    where = "its own folder" if role == "open" else "a folder"
+    names = source.home.open_folders if role == "open" else source.home.image_folders
+    what = f"{split}: no folder of images. {source.name} needs {where}: {option}, or one of {', '.join(names)}"
+    archives = [text for key, text in source.home.archives.items() if (key == "open") == (role == "open")]
+    return [Finding("error", f"{what} under OPENMMLO_DATA", " ".join(archives))]
+
+
 def _images(source: OfficialSource, split: str, entries: list[Entry], finder: Finder) -> list[Finding]:
     role = entries[0].role
     archive = source.home.archives[role]
     root = finder.root(role)
     if root is None:
-        option = "--set open_images=DIR" if role == "open" else "--images DIR"
-        where = "its own folder" if role == "open" else "a folder"
-        names = source.home.open_folders if role == "open" else source.home.image_folders
-        return [
-            Finding(
-                "error",
-                f"{split}: no folder of images. {source.name} needs {where}: {option}, or one of {', '.join(names)} "
-                "under OPENMMLO_DATA",
-                archive,
-            )
-        ]
+        return _no_root(source, split, finder)
     layouts: Counter[str] = Counter()
     problems: Counter[Status] = Counter()
     for entry in entries:

@@ -127,9 +127,9 @@ class PlacesLT:
     def image(self, locator: str) -> FileImage:
         return official.image(self, locator)
 
-    def check(self, splits: tuple[str, ...] = ()) -> list[Finding]:
+    def check(self, splits: tuple[str, ...] = (), look: bool = True) -> list[Finding]:
         """What was found and what is missing for these splits (all by default)."""
-        return official.check(self, splits)
+        return official.check(self, splits, look)
 
     def entries(self, split: str) -> list[official.Entry]:
         """Every row of a split, validated against the class table."""

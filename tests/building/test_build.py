@@ -153,7 +153,7 @@ def test_what_does_not_decide_the_data_may_change(tmp_path: Path) -> None:
 
 def test_a_second_builder_of_a_slice_is_told_so(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    work = {"source_options": {"images_per_split": 200}, "captioner_options": {"seconds": 0.2}, "batch_size": 4}
+    work = {"source_options": {"images_per_split": 200}, "captioner_options": {"seconds": 2}, "batch_size": 4}
     first = start_build(out=out, **work)
     try:
         while not list((out / ".openmmlo" / "journals").glob("*.journal")):

@@ -9,9 +9,9 @@ import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
+import odd_images
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -45,8 +45,8 @@ def ending(data: bytes, max_pixels: int = MAX_PIXELS) -> DecodedImage | SampleFa
         return failure
 
 
-def test_every_odd_image_ends_as_expected(odd_image_files: ModuleType) -> None:
-    made = list(odd_image_files.plain_files())
+def test_every_odd_image_ends_as_expected() -> None:
+    made = list(odd_images.plain_files())
     assert len(made) >= 50
     for name, content, status in made:
         end = ending(content)
@@ -98,12 +98,12 @@ def test_ordinary_images_equal_pillows_conversion_bit_for_bit(kind: str) -> None
 
 @pytest.mark.parametrize("value", range(1, 9))
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
-def test_orientation_is_applied(value: int, file_format: str, odd_image_files: ModuleType) -> None:
-    stored = odd_image_files.picture()
+def test_orientation_is_applied(value: int, file_format: str) -> None:
+    stored = odd_images.picture()
     exif = Image.Exif()
     exif[0x0112] = value
     try:
-        data = odd_image_files.encoded(stored, file_format, exif=exif, quality=95)
+        data = odd_images.encoded(stored, file_format, exif=exif, quality=95)
     except (KeyError, OSError):
         pytest.skip(f"this Pillow writes no {file_format}")
     decoded = decode(data)
@@ -218,26 +218,24 @@ def test_palette_with_a_transparency_of_its_own_per_colour() -> None:
 
 
 @pytest.mark.parametrize("file_format", ["GIF", "WEBP", "PNG"])
-def test_the_first_frame_of_an_animation_is_shown(file_format: str, odd_image_files: ModuleType) -> None:
-    first = np.asarray(odd_image_files.picture()).astype(int)
-    assert np.abs(shown(odd_image_files.animated(file_format)).astype(int) - first).mean() < 12
+def test_the_first_frame_of_an_animation_is_shown(file_format: str) -> None:
+    first = np.asarray(odd_images.picture()).astype(int)
+    assert np.abs(shown(odd_images.animated(file_format)).astype(int) - first).mean() < 12
 
 
-def test_inverted_cmyk_of_adobe_is_upright_in_colour(odd_image_files: ModuleType) -> None:
-    data = odd_image_files.encoded(odd_image_files.picture().convert("CMYK"), "JPEG", quality=95)
+def test_inverted_cmyk_of_adobe_is_upright_in_colour() -> None:
+    data = odd_images.encoded(odd_images.picture().convert("CMYK"), "JPEG", quality=95)
     assert b"Adobe" in data
-    assert np.abs(shown(data).astype(int) - np.asarray(odd_image_files.picture()).astype(int)).mean() < 6
+    assert np.abs(shown(data).astype(int) - np.asarray(odd_images.picture()).astype(int)).mean() < 6
 
 
-def test_size_is_checked_before_pixels_are_decoded(
-    odd_image_files: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_size_is_checked_before_pixels_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     def must_not_load(_: object) -> None:
         raise AssertionError("pixels were decoded")
 
     monkeypatch.setattr(ImageFile.ImageFile, "load", must_not_load)
     with pytest.raises(SampleFailed, match="pixels") as failure:
-        decode(odd_image_files.png_bomb(20_000, 10_000))
+        decode(odd_images.png_bomb(20_000, 10_000))
     assert failure.value.status is Status.TOO_LARGE
 
 
@@ -259,12 +257,10 @@ def test_the_limit_is_ours_whatever_others_set(limit_of_others: int | None, monk
     assert ImageFile.LOAD_TRUNCATED_IMAGES
 
 
-def test_threads_share_the_strictness_and_put_it_back(
-    odd_image_files: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_threads_share_the_strictness_and_put_it_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
     before, filters = Image.MAX_IMAGE_PIXELS, list(warnings.filters)
-    cut = odd_image_files.encoded(Image.fromarray(noise(200, 200)), "JPEG")[:-2000]
+    cut = odd_images.encoded(Image.fromarray(noise(200, 200)), "JPEG")[:-2000]
     accepted: list[int] = []
 
     def work(number: int) -> None:
@@ -327,9 +323,9 @@ def broken_variants(data: bytes, file_format: str) -> Iterator[bytes]:
 @pytest.mark.parametrize(
     "file_format", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "JPEG2000", "PPM", "ICO", "MPO", "AVIF"]
 )
-def test_damage_anywhere_ends_in_pixels_or_a_reason(file_format: str, odd_image_files: ModuleType) -> None:
+def test_damage_anywhere_ends_in_pixels_or_a_reason(file_format: str) -> None:
     try:
-        data = odd_image_files.encoded(odd_image_files.picture(), file_format)
+        data = odd_images.encoded(odd_images.picture(), file_format)
     except (KeyError, OSError):
         pytest.skip(f"this Pillow writes no {file_format}")
     for variant in broken_variants(data, file_format):
@@ -355,8 +351,8 @@ def test_reasons_hold_no_local_paths(tmp_path: Path) -> None:
     assert str(tmp_path) not in failure.value.reason
 
 
-def test_decoded_images_travel_between_processes(odd_image_files: ModuleType) -> None:
-    decoded = decode(odd_image_files.with_orientation(6))
+def test_decoded_images_travel_between_processes() -> None:
+    decoded = decode(odd_images.with_orientation(6))
     copy = pickle.loads(pickle.dumps(decoded))  # noqa: S301 - our own
     assert copy.image.tobytes() == decoded.image.tobytes()
     assert copy.sha256 == decoded.sha256
