@@ -246,7 +246,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
     except (KeyboardInterrupt, typer.Abort):
         code = STOPPED
-    except BrokenPipeError:
+    except BrokenPipeError as error:
+        if not _from_printing(error):
+            return _fail(f"internal error: {error!r}.", INTERNAL_ERROR, json)
         # Whoever read the output has seen enough; without this Python complains once more when it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
@@ -264,6 +266,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         hint = "" if debug else " Run it again with --debug, and report it with the traceback that gives."
         return _fail(f"internal error: {what}.{hint}", INTERNAL_ERROR, json)
     return _fail("stopped; run the same command to go on", STOPPED, json) if code == STOPPED else code
+
+
+def _from_printing(error: BrokenPipeError) -> bool:
+    """Whether a pipe broke while something was printed here or in click, not while a build was at work."""
+    trace = error.__traceback__
+    while trace is not None:
+        if "openmmlo/building" in Path(trace.tb_frame.f_code.co_filename).as_posix():
+            return False
+        trace = trace.tb_next
+    return True
 
 
 def _run(words: list[str]) -> int:

@@ -29,6 +29,10 @@ class UnknownName(OpenmmloError):
         near = get_close_matches(name, names, n=1, cutoff=0.6)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         super().__init__(f"No {kind} named {name!r}.{hint} Known: {', '.join(names) or 'none'}.{extra}")
+        self._arguments = (kind, name, tuple(names), extra)
+
+    def __reduce__(self) -> tuple[type[UnknownName], tuple[str, str, tuple[str, ...], str]]:
+        return type(self), self._arguments  # it comes back from worker processes by pickle
 
 
 class ConfigError(OpenmmloError):
@@ -37,13 +41,6 @@ class ConfigError(OpenmmloError):
 
 class DataError(OpenmmloError):
     """A list, an archive, a folder or a class table that cannot be used as it is."""
-
-
-class MissingExtra(OpenmmloError):
-    """A feature whose optional dependency is not installed."""
-
-    def __init__(self, feature: str, needs: str, extra: str) -> None:
-        super().__init__(f'{feature} needs {needs}: pip install "openmmlo[{extra}]".')
 
 
 class ModelError(OpenmmloError):
@@ -64,16 +61,17 @@ class WorkerDied(OpenmmloError):
     exit_code = 1
 
 
-class CheckFailed(OpenmmloError):
-    """A check that ran and did not pass."""
-
-    exit_code = 4
-
-
 class SampleFailed(Exception):
-    """One sample cannot become a row; it becomes an error row with this status and reason."""
+    """One sample cannot become a row; it becomes an error row with this status and reason.
 
-    def __init__(self, status: Status, reason: str) -> None:
+    ``reason`` is published, so it holds no local path; ``detail`` goes to the local log alone.
+    """
+
+    def __init__(self, status: Status, reason: str, detail: str = "") -> None:
         super().__init__(reason)
         self.status = status
         self.reason = reason
+        self.detail = detail
+
+    def __reduce__(self) -> tuple[type[SampleFailed], tuple[Status, str, str]]:
+        return type(self), (self.status, self.reason, self.detail)

@@ -122,6 +122,7 @@ class Resumed:
         state = json.loads((folder / "out" / ".openmmlo" / "plan.json").read_bytes())
         for shard in state["shards"][:-1]:
             (folder / "out" / "data" / f"{shard['name']}.parquet").touch()
+            (folder / "out" / ".openmmlo" / "shards" / f"{shard['name']}.json").touch()
             (folder / "out" / ".openmmlo" / "journals" / f"{shard['name']}.journal").unlink(missing_ok=True)
 
     def seconds(self) -> float:

@@ -19,7 +19,7 @@ from openmmlo import building, doctor, sources
 from openmmlo.building import BuildConfig, BuildResult, PlanSummary
 from openmmlo.cli import main
 from openmmlo.cli_options import override
-from openmmlo.errors import BuildRefused, CheckFailed, ConfigError, WorkerDied
+from openmmlo.errors import BuildRefused, ConfigError, WorkerDied
 from openmmlo.records import Finding
 from openmmlo.terminal import ProgressBar, duration
 
@@ -208,9 +208,7 @@ def test_a_slice_says_what_is_left(monkeypatch: pytest.MonkeyPatch, capsys: Capt
     assert "out/errors.jsonl" not in said
 
 
-@pytest.mark.parametrize(
-    ("error", "code"), [(BuildRefused("taken"), 2), (CheckFailed("unlike"), 4), (WorkerDied("gone"), 1)]
-)
+@pytest.mark.parametrize(("error", "code"), [(BuildRefused("taken"), 2), (WorkerDied("gone"), 1)])
 def test_errors_end_with_their_code(
     error: Exception, code: int, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 from openmmlo.building.card import render_card
 from openmmlo.building.masking import Lexicon
 from openmmlo.building.plan import FORMAT, Shard
-from openmmlo.building.versions import versions
 from openmmlo.building.word_counts import ShardCounts, write_counts
 from openmmlo.building.workspace import Workspace, write_aside
 from openmmlo.records import DatasetInfo
@@ -33,6 +32,7 @@ def assemble(workspace: Workspace, state: dict[str, Any], info: DatasetInfo, lex
     files: list[dict[str, Any]] = []
     errors: list[str] = []
     seconds, halved = 0.0, 0
+    ran_on: dict[str, set[str]] = {}
     for shard in shards:
         summary = json.loads(workspace.summary(shard.name).read_bytes())
         split = splits[shard.split]
@@ -44,6 +44,8 @@ def assemble(workspace: Workspace, state: dict[str, Any], info: DatasetInfo, lex
         counts.merge(ShardCounts.from_json(summary["counts"]))
         seconds += summary["seconds"]
         halved += summary["halved_batches"]
+        for package, found in summary["versions"].items():
+            ran_on.setdefault(package, set()).add(found)
         path = workspace.parquet(shard.name).relative_to(workspace.out).as_posix()
         files.append({"path": path, "rows": summary["rows"], "bytes": summary["bytes"], "sha256": summary["sha256"]})
     for name, entry in splits.items():
@@ -70,7 +72,7 @@ def assemble(workspace: Workspace, state: dict[str, Any], info: DatasetInfo, lex
         "files": files,
         "with_images": identity["with_images"],
         "max_pixels": identity["max_pixels"],
-        "versions": versions(),
+        "versions": {package: ", ".join(sorted(found)) for package, found in sorted(ran_on.items())},
         "run": {
             "caption_seconds": round(seconds, 3),
             "images_per_caption_second": round(rows / seconds, 3) if seconds else None,

@@ -42,29 +42,32 @@ class BatchCaptioner:
         start = 0
         while start < len(payloads):
             part = payloads[start : start + (self.most or len(payloads))]
+            fitted = True
             try:
                 outcomes += self._attempt(part)
             except Exception as error:
-                if not _out_of_memory(error):
+                if not out_of_memory(error):
                     raise
                 if len(part) == 1:
                     raise OpenmmloError(
                         "Out of memory with a batch of one image. Use a smaller model, --dtype bfloat16, "
                         "or a device with more memory."
                     ) from error
-                _free_memory()
-                self.most = len(part) // 2
-                halved = True
-                self.say(f"out of memory with {len(part)} images at once; going on with {self.most}")
+                fitted = False
+            if fitted:
+                start += len(part)
                 continue
-            start += len(part)
+            _free_memory()  # only here: inside the handler the traceback still holds the tensors
+            self.most = len(part) // 2
+            halved = True
+            self.say(f"out of memory with {len(part)} images at once; going on with {self.most}")
         return outcomes, halved
 
     def _attempt(self, part: Sequence[Any]) -> list[str | SampleFailed]:
         try:
             captions = self.captioner.caption(part)
         except Exception as error:
-            if _out_of_memory(error) or isinstance(error, OpenmmloError):
+            if out_of_memory(error) or isinstance(error, OpenmmloError):
                 raise
             if len(part) == 1:
                 return [captioner_failure(error)]
@@ -74,7 +77,7 @@ class BatchCaptioner:
                 f"Captioner {self.captioner.name!r} gave {len(captions)} captions for {len(part)} images; "
                 "caption() must return one for each, in order."
             )
-        return [_clean(text) for text in captions]
+        return [_clean(text, self.captioner.name) for text in captions]
 
 
 class LossGuard:
@@ -91,27 +94,39 @@ class LossGuard:
             return
         self._lost += 1
         if self._lost == _LOST_IMAGES:
+            why = outcome.detail or outcome.reason
             raise OpenmmloError(
-                f"Captioner {self.name!r} failed on {_LOST_IMAGES} images in a row ({outcome.reason}). "
+                f"Captioner {self.name!r} failed on {_LOST_IMAGES} images in a row ({why}). "
                 "Mend the captioner, then run again with --retry captioner."
             )
 
 
 def captioner_failure(error: Exception) -> SampleFailed:
     """What an exception of a captioner makes of its sample."""
-    lines = str(error).strip().splitlines()
-    return SampleFailed(Status.CAPTIONER, f"{type(error).__name__}: {lines[0] if lines else ''}"[:300])
+    # What an exception says may hold local paths or addresses, and the reason is published.
+    reason = f"{type(error).__name__} in the captioner; the log says more"
+    return SampleFailed(Status.CAPTIONER, reason, " ".join(str(error).split())[:2000])
 
 
-def _clean(text: str) -> str | SampleFailed:
+def _clean(text: object, captioner: str) -> str | SampleFailed:
     """A caption that parquet can hold: stripped, and without lone surrogates or NUL."""
+    if not isinstance(text, str):
+        raise OpenmmloError(f"Captioner {captioner!r} gave {type(text).__name__} for a caption; expected str.")
     caption = text.encode("utf-8", "replace").decode().replace("\0", "").strip()
     return caption or SampleFailed(Status.NO_CAPTION, "the captioner gave an empty caption")
 
 
-def _out_of_memory(error: Exception) -> bool:
-    """Whether an exception of any framework says that memory ran out (torch is not imported to ask)."""
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+_MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory", "alloc_failed")
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an exception of any framework says that memory ran out (torch is not imported to ask).
+
+    torch's CPU allocator and cuBLAS say so in the words of a RuntimeError.
+    """
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _MEMORY_WORDS)
 
 
 def _free_memory() -> None:

@@ -83,7 +83,10 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class BuildResult:
-    """How a build ended. ``rows`` is per split, ``errors`` per status; both over all finished shards."""
+    """How a build ended.
+
+    ``rows`` is per split, ``errors`` per status; both over all finished shards. ``warnings`` are what the check found.
+    """
 
     out: Path
     complete: bool
@@ -95,6 +98,7 @@ class BuildResult:
     remaining_shards: int
     fingerprint: str
     halved_batches: int
+    warnings: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

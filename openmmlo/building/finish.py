@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from openmmlo.building.journal import Journal
+from openmmlo.building.machine import versions
 from openmmlo.building.masking import Masker
 from openmmlo.building.plan import Shard
 from openmmlo.building.prefetch import read_image
@@ -62,6 +63,7 @@ class Finisher:
             "counts": counts.to_json(),
             "seconds": round(sum(frame["seconds"] for frame in frames), 3),
             "halved_batches": sum(bool(frame["halved"]) for frame in frames),
+            "versions": versions(),
         }
         write_aside(self.workspace.summary(shard.name), json.dumps(summary, ensure_ascii=True, separators=(",", ":")))
         aside.replace(self.workspace.parquet(shard.name))
@@ -88,7 +90,7 @@ class Finisher:
             ) as writer:
                 for start in range(0, len(samples), self.group_rows):
                     positions = range(start, min(start + self.group_rows, len(samples)))
-                    for group in self._groups(positions, samples, records, counts, errors):
+                    for group in self._groups(shard, positions, samples, records, counts, errors):
                         writer.write_table(pa.Table.from_pylist(group, schema=self.schema), row_group_size=len(group))
                         written += len(group)
             file.flush()
@@ -97,6 +99,7 @@ class Finisher:
 
     def _groups(
         self,
+        shard: Shard,
         positions: range,
         samples: list[Sample],
         records: dict[int, Row],
@@ -110,7 +113,7 @@ class Finisher:
             try:
                 if record["s"] != Status.OK:
                     raise SampleFailed(Status(record["s"]), record["r"])
-                row, length = self._row(sample, record, counts)
+                row, length = self._row(shard, sample, record, counts)
             except SampleFailed as failed:
                 errors.append(_error_row(position, sample, failed))
                 continue
@@ -122,13 +125,11 @@ class Finisher:
         if group:
             yield group
 
-    def _row(self, sample: Sample, record: Row, counts: ShardCounts) -> tuple[Row, int]:
+    def _row(self, shard: Shard, sample: Sample, record: Row, counts: ShardCounts) -> tuple[Row, int]:
         image = None
         length = 0
         if self.with_images:
-            data = read_image(sample)
-            if hashlib.sha256(data).hexdigest() != record["h"]:
-                raise SampleFailed(Status.CHANGED, "the image changed between captioning and writing")
+            data = self._image(shard, sample, record["h"])
             image = {"bytes": data, "path": sample.image.locator.rpartition("/")[2]}
             length = len(data)
         caption = self.masker.mask(sample.sample_id, record["c"], sample.class_key, ood=sample.label == OOD_LABEL)
@@ -149,6 +150,23 @@ class Finisher:
         if not self.with_images:
             del row["image"]
         return row, length
+
+    def _image(self, shard: Shard, sample: Sample, digest: str) -> bytes:
+        """The bytes that were captioned: from the source or, where it changed since, from the shard written before."""
+        try:
+            data = read_image(sample)
+            if hashlib.sha256(data).hexdigest() == digest:
+                return data
+            failed = SampleFailed(Status.CHANGED, "the image changed between captioning and writing")
+        except SampleFailed as error:
+            failed = error
+        before = self.workspace.parquet(shard.name)
+        if before.exists():  # a retry: rows that were good stay as they are
+            wanted = [("sample_id", "=", sample.sample_id), ("sha256", "=", digest)]
+            for row in pq.read_table(before, columns=["image"], filters=wanted).to_pylist():
+                stored: bytes = row["image"]["bytes"]
+                return stored
+        raise failed
 
     @staticmethod
     def reopened(workspace: Workspace, shard: Shard, samples: list[Sample]) -> list[dict[str, Any]]:

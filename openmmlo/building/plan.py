@@ -122,7 +122,7 @@ def make_plan(
     """
     tables = [_list_split(source, split) for split in splits]
     table = pa.concat_tables(tables).combine_chunks() if tables else _SCHEMA.empty_table()
-    _refuse_repeats(table["sample_id"])
+    _refuse_repeats(table)
     if limit is not None and limit < len(table):
         table = table.take(pa.array(np.arange(limit, dtype=np.int64) * len(table) // limit))
     rows, group_rows = cut or _cut_sizes(table, source, shard_size)
@@ -174,13 +174,14 @@ def _to_table(columns: dict[str, list[Any]], split: str) -> pa.Table:
     return table
 
 
-def _refuse_repeats(ids: pa.ChunkedArray) -> None:
-    counts = pc.value_counts(ids)
+def _refuse_repeats(table: pa.Table) -> None:
+    counts = pc.value_counts(table["sample_id"])
     repeated = counts.filter(pc.greater(counts.field("counts"), 1))
     if len(repeated):
         first = repeated[0]["values"].as_py()
+        splits = table.filter(pc.equal(table["sample_id"], first))["split"].to_pylist()
         raise DataError(
-            f"{len(repeated)} sample ids stand more than once, {first!r} among them. "
+            f"{len(repeated)} sample ids stand more than once, {first!r} (in {', '.join(splits)}) among them. "
             "Every image may occur once over all splits; check the lists or folders for copies."
         )
 

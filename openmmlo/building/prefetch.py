@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -16,11 +16,13 @@ from typing import Any, TypeVar
 
 from openmmlo.building.captioners import Captioner
 from openmmlo.building.captioning import captioner_failure
-from openmmlo.building.images import decode
+from openmmlo.building.images import DecodedImage, decode
 from openmmlo.errors import OpenmmloError, SampleFailed
 from openmmlo.records import Sample, Status
 
 T = TypeVar("T")
+
+_AHEAD_BYTES = 2**29
 
 PROBLEMS = {
     Status.MISSING: "no file where the list says it is",
@@ -34,11 +36,13 @@ PROBLEMS = {
 class Prepared:
     """What became of one sample before captioning.
 
-    ``status`` ok: ``payload`` is the captioner's input and the image facts are set. Otherwise ``reason`` says why not.
+    ``status`` ok: ``payload`` is the captioner's input and the image facts are set. Otherwise ``reason`` says why not,
+    and ``detail`` what only the local log may hold.
     """
 
     status: Status
     reason: str = ""
+    detail: str = ""
     payload: Any = None
     sha256: str = ""
     width: int = 0
@@ -51,18 +55,21 @@ def prepare(sample: Sample, captioner: Captioner, max_pixels: int) -> Prepared:
         return Prepared(sample.problem, PROBLEMS.get(sample.problem, sample.problem.value))
     try:
         decoded = decode(read_image(sample), max_pixels)
+        payload = _payload(captioner, sample, decoded)
     except SampleFailed as failed:
-        return Prepared(failed.status, failed.reason)
+        return Prepared(failed.status, failed.reason, failed.detail)
+    except MemoryError:
+        return Prepared(Status.TOO_LARGE, "decoding it took more memory than there was")
+    return Prepared(Status.OK, "", "", payload, decoded.sha256, decoded.width, decoded.height)
+
+
+def _payload(captioner: Captioner, sample: Sample, decoded: DecodedImage) -> Any:
     try:
-        payload = captioner.prepare(sample, decoded.image)
-    except SampleFailed as failed:
-        return Prepared(failed.status, failed.reason)
-    except (MemoryError, OpenmmloError):
+        return captioner.prepare(sample, decoded.image)
+    except (MemoryError, OpenmmloError, SampleFailed):
         raise
     except Exception as error:
-        lost = captioner_failure(error)
-        return Prepared(lost.status, lost.reason)
-    return Prepared(Status.OK, "", payload, decoded.sha256, decoded.width, decoded.height)
+        raise captioner_failure(error) from error
 
 
 def read_image(sample: Sample) -> bytes:
@@ -82,7 +89,8 @@ class Prefetch:
     Args:
         processes: how many; 0 prepares in this process when a batch is asked for.
 
-    Two batches a process are under way at most, so memory does not grow with the number of images. An image that
+    Two batches a process are under way at most, fewer where a captioner's inputs are large, so memory does not grow
+    with the number of images. An image that
     brings its process down (decoders are C code) is found by preparing its batch one by one, and fails alone.
     """
 
@@ -90,6 +98,7 @@ class Prefetch:
         self.captioner = captioner
         self.max_pixels = max_pixels
         self.processes = processes
+        self._batch_bytes = 1
         self._pool = self._start(processes) if processes else None
 
     def run(self, batches: Iterator[tuple[T, list[Sample]]]) -> Iterator[tuple[T, list[Prepared]]]:
@@ -101,7 +110,7 @@ class Prefetch:
         waiting: deque[tuple[T, list[Sample], Future[list[Prepared]]]] = deque()
         for key, samples in batches:
             waiting.append((key, samples, self._submit(samples)))
-            if len(waiting) > 2 * self.processes:
+            while len(waiting) > max(1, min(2 * self.processes, _AHEAD_BYTES // self._batch_bytes)):
                 yield self._first(waiting)
         while waiting:
             yield self._first(waiting)
@@ -113,7 +122,9 @@ class Prefetch:
     def _first(self, waiting: deque[tuple[T, list[Sample], Future[list[Prepared]]]]) -> tuple[T, list[Prepared]]:
         key, samples, future = waiting.popleft()
         try:
-            return key, future.result()
+            prepared = future.result()
+            self._batch_bytes = max(self._batch_bytes, sum(_num_bytes(item.payload) for item in prepared))
+            return key, prepared
         except BrokenProcessPool:
             self._replace_pool()
             for index, (other, rest, _) in enumerate(waiting):
@@ -130,14 +141,14 @@ class Prefetch:
 
     def _one_by_one(self, samples: list[Sample]) -> list[Prepared]:
         prepared: list[Prepared] = []
-        pool = self._start(1)
+        pool = self._start_surely()
         for sample in samples:
             try:
                 prepared += pool.submit(_prepare_batch, [sample]).result()
             except BrokenProcessPool:
                 prepared.append(Prepared(Status.UNREADABLE, "the image decoder crashed on it"))
                 pool.shutdown(wait=False)
-                pool = self._start(1)
+                pool = self._start_surely()
         pool.shutdown()
         return prepared
 
@@ -150,6 +161,18 @@ class Prefetch:
         self._running().shutdown(wait=False, cancel_futures=True)
         self._pool = self._start(self.processes)
 
+    def _start_surely(self) -> ProcessPoolExecutor:
+        """One process that is known to run: one that cannot start must not blame an image."""
+        pool = self._start(1)
+        try:
+            pool.submit(_prepare_batch, []).result()
+        except BrokenProcessPool as error:
+            raise OpenmmloError(
+                'Processes that prepare images cannot start. A script needs `if __name__ == "__main__":` around its '
+                "build, and cannot be read from standard input; memory may also be short. prefetch=0 does without."
+            ) from error
+        return pool
+
     def _start(self, processes: int) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(
             processes,
@@ -157,6 +180,15 @@ class Prefetch:
             initializer=_start_process,
             initargs=(self.captioner, self.max_pixels),
         )
+
+
+def _num_bytes(payload: Any) -> int:
+    """Size of a captioner's input, as far as it is made of arrays."""
+    if isinstance(payload, Mapping):
+        return sum(map(_num_bytes, payload.values()))
+    if isinstance(payload, (list, tuple)):
+        return sum(map(_num_bytes, payload))
+    return int(getattr(payload, "nbytes", 0))
 
 
 _captioner: Captioner | None = None

@@ -56,11 +56,9 @@ def prepare(config: BuildConfig, workspace: Workspace, *, tolerant: bool = False
     if problems:
         findings = [*source.check(splits), *captioner.check()]
         _refuse_errors(config, findings)
-    if problems.get(Status.MISSING) and not (config.allow_missing or tolerant):
-        raise DataError(
-            f"{problems[Status.MISSING]:,} of {len(plan.table):,} images are missing. `openmmlo check` says where they "
-            "were looked for; --allow-missing builds without them and keeps an error row for each."
-        )
+    missing = missing_images(config, plan)
+    if missing and not tolerant:
+        raise DataError(missing)
     lexicon = _lexicon(workspace, info, config.mask_level)
     identity = {
         "format": FORMAT,
@@ -83,11 +81,22 @@ def prepare(config: BuildConfig, workspace: Workspace, *, tolerant: bool = False
     return Preparation(source, info, captioner, lexicon, plan, state, findings)
 
 
+def missing_images(config: BuildConfig, plan: Plan) -> str:
+    """Why a build with images missing is refused; empty where it is not."""
+    missing = plan.problems().get(Status.MISSING, 0)
+    if not missing or config.allow_missing:
+        return ""
+    return (
+        f"{missing:,} of {len(plan.table):,} images are missing. `openmmlo check` says where they were looked for; "
+        "--allow-missing builds without them and keeps an error row for each."
+    )
+
+
 def _lexicon(workspace: Workspace, info: DatasetInfo, level: MaskLevel) -> Lexicon:
     """The lexicon of these names, from the build's own copy where it was made of the same: expanding takes seconds."""
     try:
         kept = json.loads(workspace.lexicon.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return build_lexicon(info, level)
     same = kept["key"] == _lexicon_key(info, level)
     return Lexicon.from_json(kept["lexicon"]) if same else build_lexicon(info, level)
@@ -130,7 +139,7 @@ def _agreed_cut(workspace: Workspace, shard_size: int) -> tuple[int, int] | None
     """Rows a shard and a row group that a begun build settled on: images that came since do not cut it anew."""
     try:
         state = json.loads(workspace.plan_json.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     same = state["identity"]["plan"]["shard_size"] == shard_size
     return (state["shard_rows"], state["group_rows"]) if same else None
@@ -142,12 +151,18 @@ def refuse_other_build(workspace: Workspace, state: dict[str, Any]) -> None:
         refuse_difference(before["identity"], state["identity"], workspace.out)
 
 
-def refuse_or_record(workspace: Workspace, prepared: Preparation, level: MaskLevel) -> None:
-    """Write plan.json, or see that the one there is of the same build."""
+def record(workspace: Workspace, prepared: Preparation, level: MaskLevel) -> bool:
+    """Write plan.json, or see that the one there is of the same build; False where that one cuts its shards otherwise.
+
+    Raises:
+        BuildRefused: it is of another build.
+    """
     state, key = prepared.state, _lexicon_key(prepared.info, level)
     with workspace.lock("plan", f"Another process is planning {workspace.out}; try again in a moment."):
         if workspace.plan_json.is_file():
             refuse_other_build(workspace, state)
-        else:
-            write_aside(workspace.lexicon, json.dumps({"key": key, "lexicon": prepared.lexicon.to_json()}))
-            write_aside(workspace.plan_json, json.dumps(state, ensure_ascii=True))
+            before = json.loads(workspace.plan_json.read_bytes())
+            return bool(before["shards"] == state["shards"] and before["group_rows"] == state["group_rows"])
+        write_aside(workspace.lexicon, json.dumps({"key": key, "lexicon": prepared.lexicon.to_json()}))
+        write_aside(workspace.plan_json, json.dumps(state, ensure_ascii=True))
+    return True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -14,14 +13,14 @@ from typing import Any
 from openmmlo.building.assemble import assemble
 from openmmlo.building.configuration import BuildConfig, BuildResult, PlanSummary, Progress, Silent
 from openmmlo.building.journal import Journal
+from openmmlo.building.machine import cores, versions
 from openmmlo.building.masking import Masker
 from openmmlo.building.plan import Shard, Slice
-from openmmlo.building.preparation import Preparation, examine, prepare, refuse_or_record, refuse_other_build
+from openmmlo.building.preparation import Preparation, examine, missing_images, prepare, record, refuse_other_build
 from openmmlo.building.runners import RUNNERS, Runner
-from openmmlo.building.versions import versions
 from openmmlo.building.worker import WorkerSpec, reopen
 from openmmlo.building.workspace import Workspace, space_needed
-from openmmlo.records import Status
+from openmmlo.records import Finding, Status
 
 
 def plan_build(config: BuildConfig) -> PlanSummary:
@@ -31,6 +30,8 @@ def plan_build(config: BuildConfig) -> PlanSummary:
     if any(finding.level == "error" for finding in findings):
         return PlanSummary(source.name, {}, 0, 0, 0, "", findings)
     prepared = prepare(config, workspace, tolerant=True)
+    if missing := missing_images(config, prepared.plan):
+        findings = [*findings, Finding("error", missing)]
     refuse_other_build(workspace, prepared.state)
     names = [shard.name for shard in prepared.plan.shards]
     return PlanSummary(
@@ -60,14 +61,12 @@ def build(config: BuildConfig, progress: Progress | None = None) -> BuildResult:
     report = progress or Silent()
     started = time.perf_counter()
     prepared = prepare(config, workspace)
-    for finding in prepared.findings:
-        if finding.level == "warning":
-            report.say(finding.what)
-    with _builder_on(workspace, piece):
-        with space_needed(config.out):
-            refuse_or_record(workspace, prepared, config.mask_level)
-            prepared.plan.save(workspace.plan_table(piece.name))
+    with _builder_on(workspace, piece), space_needed(config.out):
+        while not record(workspace, prepared, config.mask_level):
+            prepared = prepare(config, workspace)  # another slice came first and cut the plan in another way
+        prepared.plan.save(workspace.plan_table(piece.name))
         workspace.log("start", slice=piece.name, fingerprint=prepared.state["fingerprint"], versions=versions())
+        warnings = _warn(prepared, workspace, report)
         spec = _spec(config, workspace, prepared, piece)
         mine = list(piece.of_shards(prepared.plan.shards))
         _retry(config, spec, mine, report)
@@ -77,8 +76,9 @@ def build(config: BuildConfig, progress: Progress | None = None) -> BuildResult:
         del prepared  # the plan's table is not needed while building
         built = _run(config, spec, mine, todo, report)
     state = json.loads(workspace.plan_json.read_bytes())
-    result = _conclude(workspace, state, spec, shards, time.perf_counter() - started, built)
-    workspace.log("stop", slice=piece.name, **{key: value for key, value in asdict(result).items() if key != "out"})
+    result = _conclude(workspace, state, spec, shards, time.perf_counter() - started, built, warnings)
+    told = {key: value for key, value in asdict(result).items() if key not in ("out", "warnings")}
+    workspace.log("stop", slice=piece.name, **told)
     return result
 
 
@@ -94,9 +94,19 @@ def _builder_on(workspace: Workspace, piece: Slice) -> Iterator[None]:
         yield
 
 
+def _warn(prepared: Preparation, workspace: Workspace, report: Progress) -> list[str]:
+    """Tell the warnings of the check, to whoever watches and to the log."""
+    warnings = []
+    for finding in prepared.findings:
+        if finding.level == "warning":
+            warnings.append(f"{finding.what}. {finding.remedy}".rstrip(". ") + ".")
+            workspace.log("warning", message=warnings[-1])
+            report.say(warnings[-1])
+    return warnings
+
+
 def _spec(config: BuildConfig, workspace: Workspace, prepared: Preparation, piece: Slice) -> WorkerSpec:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    prefetch = max(1, min(4, cores // config.workers)) if config.prefetch is None else config.prefetch
+    prefetch = max(1, min(4, cores() // config.workers)) if config.prefetch is None else config.prefetch
     return WorkerSpec(
         source=prepared.source,
         info=prepared.info,
@@ -143,7 +153,13 @@ def _journalled(workspace: Workspace, shard: Shard) -> int:
 
 
 def _conclude(
-    workspace: Workspace, state: dict[str, Any], spec: WorkerSpec, shards: list[Shard], seconds: float, built: int
+    workspace: Workspace,
+    state: dict[str, Any],
+    spec: WorkerSpec,
+    shards: list[Shard],
+    seconds: float,
+    built: int,
+    warnings: list[str],
 ) -> BuildResult:
     """Assemble where every shard is finished, and sum up what is there."""
     finished = workspace.finished([shard.name for shard in shards])
@@ -177,6 +193,7 @@ def _conclude(
         remaining_shards=len(shards) - len(finished),
         fingerprint=state["fingerprint"],
         halved_batches=halved,
+        warnings=warnings,
     )
 
 

@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from openmmlo.building.captioners import Captioner
-from openmmlo.building.captioning import BatchCaptioner, LossGuard
+from openmmlo.building.captioning import BatchCaptioner, LossGuard, out_of_memory
 from openmmlo.building.finish import Finisher
 from openmmlo.building.journal import Journal
 from openmmlo.building.masking import Masker
 from openmmlo.building.plan import Shard, read_shard
 from openmmlo.building.prefetch import Prefetch, Prepared
 from openmmlo.building.workspace import Workspace, space_needed
-from openmmlo.errors import SampleFailed
+from openmmlo.errors import OpenmmloError, SampleFailed
 from openmmlo.records import DatasetInfo, Sample, Source, Status
 
 
@@ -140,7 +140,9 @@ class _Worker:
     def _open(self, shard: Shard) -> _Open:
         workspace = self.spec.workspace
         lock = workspace.lock(
-            f"shard-{shard.name}", f"Shard {shard.name} is being built by another process on {workspace.out}."
+            f"shard-{shard.name}",
+            f"Shard {shard.name} of {workspace.out} is being built by another process. Wait for it and run this again; "
+            "builders side by side take slices of one n: --shard 1/n, 2/n ...",
         )
         holder = ExitStack()
         holder.enter_context(lock)
@@ -156,20 +158,36 @@ class _Worker:
     ) -> tuple[list[dict[str, Any]], bool]:
         good = [item for item in prepared if item.status is Status.OK]
         if good and not self.loaded:
-            self.spec.captioner.load(self.spec.worker)
-            self.loaded = True
+            self._load()
         outcomes, halved = batcher.caption([item.payload for item in good])
         captions = iter(outcomes)
         records: list[dict[str, Any]] = []
         for position, item in zip(positions, prepared, strict=True):
-            outcome = next(captions) if item.status is Status.OK else SampleFailed(item.status, item.reason)
+            outcome = (
+                next(captions) if item.status is Status.OK else SampleFailed(item.status, item.reason, item.detail)
+            )
             self.guard.notice(outcome)
             if isinstance(outcome, SampleFailed):
+                if outcome.detail:
+                    sample = opened.samples[position].sample_id
+                    self.spec.workspace.log("failure", sample_id=sample, reason=outcome.reason, detail=outcome.detail)
                 records.append({"p": position, "s": outcome.status, "r": outcome.reason})
             else:
                 facts = {"h": item.sha256, "x": item.width, "y": item.height}
                 records.append({"p": position, "s": Status.OK, "c": outcome, **facts})
         return records, halved
+
+    def _load(self) -> None:
+        try:
+            self.spec.captioner.load(self.spec.worker)
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            raise OpenmmloError(
+                f"Out of memory while loading captioner {self.spec.captioner.name!r}. Use fewer --workers, a smaller "
+                "model, --dtype bfloat16, or a device with more memory."
+            ) from error
+        self.loaded = True
 
     def _finish(self, opened: _Open) -> None:
         """Write the shard in the background; at most two wait, so that memory stays bounded."""
@@ -194,7 +212,7 @@ def reopen(spec: WorkerSpec, shard: Shard, statuses: set[str]) -> int:
     """
     workspace = spec.workspace
     journal = Journal(workspace.journal(shard.name))
-    with workspace.lock(f"shard-{shard.name}", f"Shard {shard.name} is being built by another process."):
+    with workspace.lock(f"shard-{shard.name}", f"Shard {shard.name} is being built by another process; wait for it."):
         frames = journal.read()
         if not frames and workspace.parquet(shard.name).exists():
             samples = read_shard(workspace.plan_table(spec.plan_name), shard, spec.source)
@@ -202,5 +220,7 @@ def reopen(spec: WorkerSpec, shard: Shard, statuses: set[str]) -> int:
         kept = [{**frame, "records": [row for row in frame["records"] if row["s"] not in statuses]} for frame in frames]
         forgotten = sum(len(old["records"]) - len(new["records"]) for old, new in zip(frames, kept, strict=True))
         if forgotten:
+            # A folder with a manifest is a whole data set; from here on this one is not.
+            workspace.manifest.unlink(missing_ok=True)
             journal.replace(kept)
     return forgotten

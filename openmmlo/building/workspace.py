@@ -75,13 +75,21 @@ class Workspace:
 
     def make(self) -> None:
         """Make the folders. Raises BuildRefused where ``out`` holds something that is not a build."""
+        if self.out.exists() and not self.out.is_dir():
+            raise BuildRefused(f"{self.out} is a file. Give --out a new or empty folder.")
         if self.out.exists() and not self.state.is_dir() and any(self.out.iterdir()):
             raise BuildRefused(
                 f"{self.out} is not empty and holds no openmmlo build. Give --out a new or empty folder."
             )
-        for folder in ("plans", "journals", "shards", "locks"):
-            (self.state / folder).mkdir(parents=True, exist_ok=True)
-        self.data.mkdir(exist_ok=True)
+        try:
+            for folder in ("plans", "journals", "shards", "locks"):
+                (self.state / folder).mkdir(parents=True, exist_ok=True)
+            self.data.mkdir(exist_ok=True)
+        except OSError as error:
+            if error.errno in _NO_SPACE:
+                raise
+            reason = f"{self.out} cannot be made or written ({error.strerror})."
+            raise BuildRefused(f"{reason} Give --out a folder that you may write.") from error
 
     @contextmanager
     def lock(self, name: str, refusal: str, patience: float = _PATIENCE) -> Iterator[None]:
@@ -98,13 +106,18 @@ class Workspace:
 
     def finished(self, shards: list[str]) -> set[str]:
         """Names of the shards that are complete: renamed into place, and not reopened for a retry."""
-        done = {path.stem for path in self.data.glob("*.parquet")} if self.data.is_dir() else set()
-        journals = self.state / "journals"
-        reopened = {path.stem for path in journals.glob("*.journal")} if journals.is_dir() else set()
-        return done.intersection(shards) - reopened
+        found = {
+            kind: {path.stem for path in folder.glob(f"*.{kind}")} if folder.is_dir() else set()
+            for kind, folder in (
+                ("parquet", self.data),
+                ("json", self.state / "shards"),
+                ("journal", self.state / "journals"),
+            )
+        }
+        return found["parquet"].intersection(found["json"], shards) - found["journal"]
 
     def is_finished(self, shard: str) -> bool:
-        return self.parquet(shard).exists() and not self.journal(shard).exists()
+        return bool(self.finished([shard]))
 
     def log(self, event: str, **fields: Any) -> None:
         """Append one line to the log: one write, so that lines of several processes do not mix."""
@@ -119,19 +132,19 @@ class Workspace:
 
 
 def write_aside(path: Path, content: str | bytes) -> None:
-    """Write a whole file aside, sync it and rename it into place; do nothing where it already reads so."""
+    """Write a whole file aside, sync it and rename it into place; do nothing where it already reads so.
+
+    The caller holds the lock under which this file is written.
+    """
     data = content.encode("utf-8") if isinstance(content, str) else content
     if path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data:
         return
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with aside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    aside = path.with_name(f".{path.name}.tmp")  # one name: what a kill leaves, the next run overwrites
+    with aside.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
 
 
 def sync_folder(folder: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +34,15 @@ class FileImage:
         return self.root / self.locator.removeprefix(self.prefix)
 
     def read(self) -> bytes:
-        return self.path.read_bytes()
+        return read_regular(self.path)
+
+
+def read_regular(path: Path, most: int = -1) -> bytes:
+    """The bytes of a file, at most ``most`` of them. Raises OSError also for what is no file: a pipe would not end."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "not a regular file")
+    with path.open("rb") as file:
+        return file.read(most)
 
 
 class FolderIndex:

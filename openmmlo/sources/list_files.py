@@ -26,7 +26,8 @@ _UNUSUAL = re.compile(r"[\\\x00-\x1f\x7f-\x9f]|\.\.|//|\./|/\.?$|^/|^.:|^\.?$")
 """Finds every path that needs a closer look, and few others."""
 
 _UNUSUAL_TEXT = ("\\", "..", "//", "./", "/ ", "/. ", "\n/", " /", "\n.", "\t", ":")
-_CONTROL = re.compile(r"[\x00-\x09\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(r"[\x00-\x09\x0b\x0c\x0e-\x1f\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]")
+"""Control characters, and white space beyond ASCII: stripping it may lay a path bare that leaves the root."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,11 @@ def read_list(file: Path, kind: Kind | None = None, classes: int | None = None) 
     return ListFile(file, paths, labels)
 
 
+def count_rows(file: Path) -> int:
+    """Lines of a text list that are not blank; nothing of them is validated."""
+    return sum(1 for line in read_bytes(file).splitlines() if line.strip())
+
+
 def find_list(names: Sequence[str], folders: Sequence[Path]) -> Path | None:
     """The first of ``names`` in the first of ``folders`` that has it, plain or as ``.gz``; else None."""
     for folder in folders:
@@ -113,6 +119,8 @@ def read_bytes(file: Path) -> bytes:
 
 def _read_text(file: Path) -> str:
     data = read_bytes(file)
+    if b"\r" in data:
+        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -17,7 +17,7 @@ from openmmlo.errors import DataError, UnknownName
 from openmmlo.records import Finding, Sample, Status
 from openmmlo.sources import data_root
 from openmmlo.sources.files import FileImage, FolderIndex
-from openmmlo.sources.list_files import ListFile, find_list
+from openmmlo.sources.list_files import ListFile, count_rows, find_list
 from openmmlo.sources.official_lists import known_rows
 
 OPEN = "open/"
@@ -257,6 +257,8 @@ def check(source: OfficialSource, splits: tuple[str, ...], look: bool) -> list[F
             findings.append(Finding("error", *_missing_list(source, split)))
             continue
         if not look:
+            if ".json" not in file.name:
+                findings.append(_rows(split, file, count_rows(file)))
             findings.extend(_no_root(source, split, finder))
             continue
         try:

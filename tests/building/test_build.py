@@ -160,7 +160,7 @@ def test_a_second_builder_of_a_slice_is_told_so(tmp_path: Path) -> None:
             assert first.poll() is None, first.communicate()
         with pytest.raises(BuildRefused, match=r"Slice 1/1 of .* is being built by another process"):
             build(BuildConfig("stubs:Generated", out, work["source_options"], "stubs:Describing", batch_size=4))
-        with pytest.raises(BuildRefused, match="Shard train-00000-of-00001 is being built by another process"):
+        with pytest.raises(BuildRefused, match=r"Shard train-00000-of-00001 of .* is being built by another process"):
             build(BuildConfig("stubs:Generated", out, work["source_options"], "stubs:Describing", shard="1/2"))
     finally:
         kill(first)
@@ -372,3 +372,91 @@ def test_missing_images_stop_the_build_unless_allowed(tmp_path: Path, monkeypatc
     assert build(config(tmp_path / "out", retry=("missing",))).errors == {}
     build(config(tmp_path / "whole"))
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+def test_while_a_retry_is_under_way_there_is_no_manifest(tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    flag.touch()
+    broken = {"captioner": "stubs:Broken", "captioner_options": {"flag": str(flag)}}
+    out = tmp_path / "out"
+    build(config(out, **broken))
+    flag.unlink()
+
+    class Watcher(Recorder):
+        def advance(self, rows: int, failed: int) -> None:
+            super().advance(rows, failed)
+            assert not (out / "manifest.json").exists()
+
+    watcher = Watcher()
+    assert build(config(out, **broken, retry=("failed",)), watcher).complete
+    assert watcher.advanced == 14
+    assert (out / "manifest.json").exists()
+
+
+def test_a_retry_keeps_good_rows_whose_files_have_changed_since(tmp_path: Path) -> None:
+    folder = tmp_path / "photos" / "cat"
+    folder.mkdir(parents=True)
+    for index in range(4):
+        (folder / f"{index}.jpg").write_bytes(jpeg(index, 40, 30))
+    (folder / "3.jpg").write_bytes(b"")
+    options = {"val": 0, "test": 0}
+    job = BuildConfig(str(tmp_path / "photos"), tmp_path / "out", options, "stubs:Describing", prefetch=0)
+    assert build(job).errors == {"unreadable": 1}
+    before = rows(tmp_path / "out")
+    (folder / "1.jpg").write_bytes(jpeg(9, 40, 30))
+    (folder / "2.jpg").unlink()
+    (folder / "2.jpg").write_bytes(b"broken meanwhile")
+    (folder / "3.jpg").write_bytes(jpeg(3, 40, 30))
+    assert build(replace(job, retry=("failed",))).errors == {}
+    after = rows(tmp_path / "out")
+    assert after[:3] == before
+    assert after[3]["image"]["bytes"] == jpeg(3, 40, 30)
+
+
+def test_output_that_cannot_be_a_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(BuildRefused, match="is a file"):
+        build(config(tmp_path / "file"))
+    with pytest.raises(BuildRefused, match="cannot be made or written"):
+        build(config(tmp_path / "file" / "below"))
+
+
+def test_a_plan_that_another_slice_cut_differently_is_not_taken_for_the_same(tmp_path: Path) -> None:
+    from openmmlo.building.preparation import prepare, record
+    from openmmlo.building.workspace import Workspace
+
+    workspace = Workspace(tmp_path / "out")
+    job = config(workspace.out)
+    first = prepare(job, workspace)
+    late = replace(first, state={**first.state, "shards": first.state["shards"][:-1]})
+    workspace.make()
+    assert record(workspace, first, "strict")
+    assert not record(workspace, late, "strict")
+    assert record(workspace, prepare(job, workspace), "strict")
+
+
+def test_prefetch_processes_that_cannot_start_blame_no_image(tmp_path: Path) -> None:
+    code = f"""
+from pathlib import Path
+from openmmlo.building import BuildConfig, build
+build(BuildConfig("stubs:Generated", Path({str(tmp_path / "out")!r}), {{"images_per_split": 3}}, "stubs:Describing"))
+"""
+    here = Path(__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-"],
+        input=code,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={"PYTHONPATH": f"{here}:{here.parent}", "PATH": "/usr/bin:/bin"},
+    )
+    assert done.returncode == 1
+    assert 'needs `if __name__ == "__main__":`' in done.stderr
+    assert not list((tmp_path / "out" / "data").iterdir())
+
+
+def test_an_unknown_name_comes_back_from_a_worker(tmp_path: Path) -> None:
+    import pickle
+
+    error = UnknownName("preset", "lavi", ["lavis", "greedy"])
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)  # noqa: S301

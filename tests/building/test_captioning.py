@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from openmmlo.building.captioning import BatchCaptioner, LossGuard
+from openmmlo.building.captioning import BatchCaptioner, LossGuard, out_of_memory
 from openmmlo.errors import OpenmmloError, SampleFailed
 from openmmlo.records import Finding, Sample, Status
 
@@ -82,7 +82,9 @@ def test_a_bad_input_costs_no_other_its_caption() -> None:
     assert outcomes[:2] + outcomes[3:] == ["A", "B", "D"]
     failed = outcomes[2]
     assert isinstance(failed, SampleFailed)
-    assert (failed.status, failed.reason) == (Status.CAPTIONER, "ValueError: bad input")
+    assert failed.status is Status.CAPTIONER
+    assert failed.reason == "ValueError in the captioner; the log says more", "its words may hold local paths"
+    assert failed.detail == "bad input with a second line"
 
 
 def test_a_captioner_that_always_fails_stops_the_build() -> None:
@@ -122,3 +124,27 @@ def test_a_captioner_that_loses_count_is_refused() -> None:
 
     with pytest.raises(OpenmmloError, match="gave 1 captions for 2 images"):
         run(Short(), ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("error", "memory"),
+    [
+        (MemoryError(), True),
+        (OutOfMemoryError("CUDA out of memory"), True),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("expected scalar type Float"), False),
+        (ValueError("out of memory, says the caption"), False),
+    ],
+)
+def test_memory_errors_are_known_by_type_or_words(error: Exception, memory: bool) -> None:
+    assert out_of_memory(error) is memory
+
+
+def test_a_caption_that_is_no_text_is_refused() -> None:
+    class Mute(Fussy):
+        def caption(self, prepared: Sequence[Any]) -> list[str]:
+            return [None for _ in prepared]  # type: ignore[misc]
+
+    with pytest.raises(OpenmmloError, match="gave NoneType for a caption"):
+        run(Mute(), ["a"])

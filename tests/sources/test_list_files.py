@@ -158,3 +158,17 @@ def test_find_list_takes_the_first_folder_and_plain_before_gzip(tmp_path: Path) 
     assert find_list(["other.txt", "l.txt"], [first, second]) == plain
     other = write(first, b"", "l.txt.gz")
     assert find_list(["l.txt"], [first, second]) == other
+
+
+@pytest.mark.parametrize("space", ["\u00a0", "\u3000", "\u2028"])
+def test_white_space_beyond_ascii_hides_no_absolute_path(tmp_path: Path, space: str) -> None:
+    file = tmp_path / "list.txt"
+    file.write_text(f"train/a/1.jpg 0\n{space}/etc/passwd 0\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"list.txt:2: .*is absolute"):
+        read_list(file)
+
+
+def test_any_line_ending_is_read(tmp_path: Path) -> None:
+    for ending in ("\n", "\r\n", "\r"):
+        (tmp_path / "list.txt").write_bytes(f"a/1.jpg 0{ending}a/2.jpg 1{ending}".encode())
+        assert list(read_list(tmp_path / "list.txt").paths) == ["a/1.jpg", "a/2.jpg"]

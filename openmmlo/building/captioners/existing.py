@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from openmmlo.errors import DataError, SampleFailed
 from openmmlo.records import Finding, Sample, Status
-from openmmlo.sources.files import FileImage
+from openmmlo.sources.files import FileImage, read_regular
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -101,8 +101,7 @@ class Existing:
         try:
             if path.is_symlink() and not _stays(path, image.root):
                 raise SampleFailed(Status.NO_CAPTION, f"{path.name} is a link that leaves the image root")
-            with path.open("rb") as file:
-                data = file.read(_LONGEST + 1)
+            data = read_regular(path, _LONGEST + 1)
         except FileNotFoundError:
             raise SampleFailed(Status.NO_CAPTION, f"no {path.name} beside the image") from None
         except (OSError, ValueError) as error:

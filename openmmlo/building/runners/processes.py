@@ -14,6 +14,7 @@ from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from openmmlo.building.machine import cores
 from openmmlo.building.plan import Shard
 from openmmlo.building.prefetch import become_child
 from openmmlo.building.worker import Report, WorkerSpec, work
@@ -30,7 +31,7 @@ def run(spec: WorkerSpec, shards: Iterable[Shard], workers: int, report: Report)
     context = multiprocessing.get_context("spawn")
     remaining = iter(shards)
     running: dict[Connection, Any] = {}
-    threads = max(1, (os.cpu_count() or 1) // workers)
+    threads = max(1, cores() // workers)
     try:
         for number in range(workers):
             ours, theirs = context.Pipe()
@@ -54,7 +55,9 @@ def _hear(pipe: Connection, running: dict[Connection, Any], remaining: Any, repo
     """Take one message from a worker; True when it was its last."""
     try:
         kind, *content = pipe.recv()
-    except (EOFError, ConnectionResetError):
+        if kind == "claim":
+            pipe.send(next(remaining, None))
+    except (EOFError, OSError):  # a worker that is killed may leave half a message, or none to answer to
         process = running[pipe]
         process.join()
         code = process.exitcode or 0
@@ -64,9 +67,7 @@ def _hear(pipe: Connection, running: dict[Connection, Any], remaining: Any, repo
             f"A worker process {how}{hint}. Every finished batch is kept; run the same command to go on, "
             "with fewer --workers or a smaller --batch-size if it happens again."
         ) from None
-    if kind == "claim":
-        pipe.send(next(remaining, None))
-    elif kind == "advance":
+    if kind == "advance":
         report.advance(*content)
     elif kind == "say":
         report.say(*content)

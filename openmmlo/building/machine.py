@@ -1,7 +1,8 @@
-"""Which versions of what a build ran on."""
+"""What a build runs on: versions and processor cores."""
 
 from __future__ import annotations
 
+import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
@@ -19,6 +20,11 @@ _PACKAGES = (
     "torchvision",
     "timm",
 )
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def versions() -> dict[str, str]:
