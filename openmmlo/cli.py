@@ -125,7 +125,7 @@ def build(
     if dry_run:
         plan = building.plan_build(config)
         terminal.show_json(plan) if json else terminal.show_plan(plan)
-        return BAD_INPUT if any(finding.level == "error" for finding in plan.findings) else DONE
+        return DONE if plan.fingerprint else BAD_INPUT
     result = building.build(config, None if quiet else terminal.ProgressBar())
     terminal.show_json(result) if json else terminal.show_result(result)
     return SAMPLES_FAILED if sum(result.errors.values()) else DONE
@@ -156,7 +156,7 @@ def check(
         classes=classes, seed=seed, follow_links=option.switched(follow_links),
     )  # fmt: skip
     findings = sources.check(source, options | option.assigned(assignments)[0], tuple(split or ()))
-    return _report(findings, json, BAD_INPUT)
+    return _report(findings, json, CHECK_FAILED)
 
 
 @app.command("list")
@@ -201,6 +201,8 @@ def lists_get(
     """Fetch official lists from where their authors publish them."""
     from openmmlo.sources import official_lists
 
+    if name not in official_lists.known():
+        raise UnknownName("official lists", name, official_lists.known())
     return _report(official_lists.get(name, _lists_folder(to)), json, CHECK_FAILED)
 
 
@@ -223,7 +225,10 @@ def _lists_folder(folder: Path | None) -> Path:
         return folder
     root = data_root()
     if root is None:
-        raise ConfigError("Which folder? Name it, or set OPENMMLO_DATA: lists lie in its folder 'lists'.")
+        raise ConfigError(
+            "Which folder? Name it (lists get: --to DIR; lists check: DIR), or set OPENMMLO_DATA: "
+            "lists lie in its folder 'lists'."
+        )
     return root / "lists"
 
 

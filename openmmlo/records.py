@@ -144,11 +144,16 @@ class Caption:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing a check saw, and what to do about it. ``error`` findings stop a build before any work."""
+    """One thing a check saw, and what to do about it.
+
+    ``error`` findings stop a build before any work; ``allowable`` ones (some images are missing) only where the user
+    does not allow that.
+    """
 
     level: Literal["ok", "warning", "error"]
     what: str
     remedy: str = ""
+    allowable: bool = False
 
 
 @runtime_checkable

@@ -51,11 +51,11 @@ def show_tables(tables: Mapping[str, Mapping[str, str]]) -> None:
 
 def show_plan(plan: PlanSummary) -> None:
     """What a build would do."""
-    typer.echo(f"{plan.source}: {plan.samples:,} images in {plan.shards:,} shards, {plan.done_shards:,} of them done")
+    typer.echo(f"{plan.source}: {plan.samples:,} images, {plan.done_shards:,} of {plan.shards:,} shards done")
     for split, count in plan.splits.items():
         typer.echo(f"  {split:<16}{count:>10,}")
     show_findings(plan.findings)
-    typer.echo(f"Fingerprint {plan.fingerprint}. Nothing was written.")
+    typer.echo(f"Fingerprint {plan.fingerprint}. Nothing was written." if plan.fingerprint else "Nothing was written.")
 
 
 def show_result(result: BuildResult) -> None:
@@ -70,8 +70,13 @@ def show_result(result: BuildResult) -> None:
         typer.echo(f"Why they failed{where}. To try them again: the same command with --retry failed")
     if result.halved_batches:
         typer.echo(f"{result.halved_batches:,} batches were halved for want of memory; a smaller --batch-size helps.")
-    typer.echo(f"This run took {duration(result.seconds)}, {result.images_per_second:,.1f} images/s.")
-    if result.complete:
+    if result.images_per_second:
+        typer.echo(f"This run took {duration(result.seconds)}, {result.images_per_second:,.1f} images/s.")
+    elif result.complete:
+        typer.echo("Everything was built already.")
+    if result.complete and not sum(result.rows.values()):
+        typer.echo(f"No image became a row, so there is nothing to load in {result.out}.")
+    elif result.complete:
         typer.echo(f"The data set is in {result.out}. Load it:")
         typer.echo(f'  import datasets; datasets.load_dataset("{result.out}", "masked")')
     else:
@@ -134,7 +139,7 @@ class ProgressBar:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
-        elif self._total:
+        elif self._done > self._before:
             self.say(self.line())
 
 

@@ -150,7 +150,7 @@ def test_options_of_a_recipes_source_stay_with_that_source() -> None:
         ("build miniature --out o --split tests", "Did you mean 'test'?"),
         ("check plases-lt", "Did you mean 'places-lt'?"),
         ("list source", "No table named 'source'. Did you mean 'sources'?"),
-        ("lists check", "Which folder? Name it, or set OPENMMLO_DATA"),
+        ("lists check", "Which folder? Name it (lists get: --to DIR; lists check: DIR), or set OPENMMLO_DATA"),
         ("lists get imagenet --to somewhere", "Did you mean 'imagenet-lt'?"),
     ],
 )
@@ -285,15 +285,15 @@ def test_check_shows_findings_with_remedies(monkeypatch: pytest.MonkeyPatch, cap
 
     monkeypatch.setattr(sources, "check", check)
     words = ["check", "places-lt", "--images", "a", "--split", "val", "--set", "labels=species"]
-    assert main(words) == 2
+    assert main(words) == 4
     assert asked == [("places-lt", {"images": Path("a"), "labels": "species"}, ("val",))]
     assert capsys.readouterr().out == "ok      lists found\nerror   no images\n        -> put them there\n"
-    assert main([*words, "--json"]) == 2
+    assert main([*words, "--json"]) == 4
     assert json.loads(capsys.readouterr().out) == {
         "ok": False,
         "findings": [
-            {"level": "error", "what": "no images", "remedy": "put them there"},
-            {"level": "ok", "what": "lists found", "remedy": ""},
+            {"level": "error", "what": "no images", "remedy": "put them there", "allowable": False},
+            {"level": "ok", "what": "lists found", "remedy": "", "allowable": False},
         ],
     }
     findings.pop(0)
@@ -411,7 +411,7 @@ def test_dry_run_writes_nothing(tmp_path: Path, capsys: Captured, monkeypatch: p
     out = tmp_path / "out"
     words = ["build", *STUBS, "--out", str(out), "--dry-run", "--shard-size", "25"]
     assert main(words) == 0
-    assert "180 images in 9 shards, 0 of them done" in capsys.readouterr().out
+    assert "180 images, 0 of 9 shards done" in capsys.readouterr().out
     assert main([*words, "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
     assert plan["splits"] == {"train": 60, "test": 60, "open": 60}

@@ -21,6 +21,9 @@ DEFAULT_LICENCE = "cc-by-nc-sa-4.0"
 FREE_CAPTIONERS = frozenset({"scene"})
 """Captioners whose captions carry no model's terms: the data set then has the licence of its images."""
 
+SUPPLIED_CAPTIONERS = frozenset({"existing"})
+"""Captioners that hand on what the user has; who wrote it, and under which licence, only the user knows."""
+
 HUB_LICENCES = frozenset(
     {"apache-2.0", "mit", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0"}
 )
@@ -130,12 +133,18 @@ def _written_splits(manifest: Mapping[str, Any]) -> list[str]:
 
 
 def _licence(manifest: Mapping[str, Any], info: DatasetInfo) -> str:
+    if _is_supplied(manifest):
+        return "unknown"
     own = info.licence.strip().lower()
     return own if _is_free(manifest) and own in HUB_LICENCES else DEFAULT_LICENCE
 
 
 def _is_free(manifest: Mapping[str, Any]) -> bool:
     return manifest["captioner"].get("captioner") in FREE_CAPTIONERS
+
+
+def _is_supplied(manifest: Mapping[str, Any]) -> bool:
+    return manifest["captioner"].get("captioner") in SUPPLIED_CAPTIONERS
 
 
 def _body(manifest: Mapping[str, Any], info: DatasetInfo) -> str:
@@ -222,7 +231,11 @@ def _making(manifest: Mapping[str, Any]) -> str:
         ),
         ("fingerprint of the build", _text(manifest["fingerprint"])),
         ("openmmlo", _text(manifest["openmmlo"])),
-        *((_text(name), _value(value)) for name, value in sorted(manifest.get("versions", {}).items())),
+        *(
+            (_text(name), _value(value))
+            for name, value in sorted(manifest.get("versions", {}).items())
+            if name != "openmmlo"
+        ),
     ]
     parts = [
         "Built with openmmlo: every listed image was decoded, hashed and captioned; names were masked by a lexicon "
@@ -246,7 +259,9 @@ def _limits(manifest: Mapping[str, Any], info: DatasetInfo) -> str:
         lines.append(
             "The images are not part of it: `path` and `sha256` say which file of the source each row is about."
         )
-    if not _is_free(manifest):
+    if _is_supplied(manifest):
+        lines.append("Captions were supplied by whoever built this data set; their licence is theirs to state.")
+    elif not _is_free(manifest):
         lines.append("Captions were written by a model that saw the image, and may be wrong.")
     lines += [
         "Masking hides the names of the image's own class and their inflections; a broader word, a part or a habitat "

@@ -15,7 +15,7 @@ from openmmlo.building.masking import LEXICON_VERSION, Lexicon, MaskLevel, build
 from openmmlo.building.plan import FORMAT, Plan, fingerprint, make_plan, refuse_difference
 from openmmlo.building.workspace import Workspace, write_aside
 from openmmlo.errors import BuildRefused, DataError, UnknownName
-from openmmlo.records import DatasetInfo, Finding, Source, Status, digest_of
+from openmmlo.records import DatasetInfo, Finding, Source, digest_of
 from openmmlo.sources import open_source
 
 
@@ -32,33 +32,29 @@ class Preparation:
     findings: list[Finding]
 
 
-def examine(config: BuildConfig) -> tuple[Source, list[Finding]]:
-    """Everything that a check finds, each image looked for; for a dry run."""
+def examine(config: BuildConfig) -> tuple[list[Finding], Plan | None]:
+    """Everything that a check finds, each image looked for, and the plan where one can be made; for a dry run."""
     source, captioner, splits = _open(config)
-    return source, [*source.check(splits), *captioner.check()]
+    findings = source.check(splits)
+    plan = make_plan(source, splits, config.shard_size, config.limit) if not blocking(config, findings) else None
+    return [*findings, *captioner.check()], plan
 
 
-def prepare(config: BuildConfig, workspace: Workspace, *, tolerant: bool = False) -> Preparation:
+def prepare(config: BuildConfig, workspace: Workspace) -> Preparation:
     """Open, check and plan; nothing is written.
 
-    Args:
-        tolerant: images that are missing are left to be told, not refused.
-
     Raises:
-        DataError: an error finding, or images that are missing and may not be.
+        DataError: an error finding, images that are missing among them unless that is allowed.
     """
     source, captioner, splits = _open(config)
-    findings = [*source.check(splits, look=False), *captioner.check()]
+    of_captioner = captioner.check()
+    findings = [*source.check(splits, look=False), *of_captioner]
     _refuse_errors(config, findings)
     info = source.info()
     plan = make_plan(source, splits, config.shard_size, config.limit, _agreed_cut(workspace, config.shard_size))
-    problems = plan.problems()
-    if problems:
-        findings = [*source.check(splits), *captioner.check()]
+    if plan.problems():
+        findings = [*source.check(splits), *of_captioner]
         _refuse_errors(config, findings)
-    missing = missing_images(config, plan)
-    if missing and not tolerant:
-        raise DataError(missing)
     lexicon = _lexicon(workspace, info, config.mask_level)
     identity = {
         "format": FORMAT,
@@ -79,17 +75,6 @@ def prepare(config: BuildConfig, workspace: Workspace, *, tolerant: bool = False
         "shards": [asdict(shard) for shard in plan.shards],
     }
     return Preparation(source, info, captioner, lexicon, plan, state, findings)
-
-
-def missing_images(config: BuildConfig, plan: Plan) -> str:
-    """Why a build with images missing is refused; empty where it is not."""
-    missing = plan.problems().get(Status.MISSING, 0)
-    if not missing or config.allow_missing:
-        return ""
-    return (
-        f"{missing:,} of {len(plan.table):,} images are missing. `openmmlo check` says where they were looked for; "
-        "--allow-missing builds without them and keeps an error row for each."
-    )
 
 
 def _lexicon(workspace: Workspace, info: DatasetInfo, level: MaskLevel) -> Lexicon:
@@ -116,10 +101,16 @@ def _open(config: BuildConfig) -> tuple[Source, Captioner, tuple[str, ...]]:
 
 
 def _refuse_errors(config: BuildConfig, findings: list[Finding]) -> None:
-    errors = [finding for finding in findings if finding.level == "error"]
+    errors = blocking(config, findings)
     if errors:
         lines = "\n".join(f"- {finding.what} {finding.remedy}".rstrip() for finding in errors)
         raise DataError(f"{config.source} cannot be built yet:\n{lines}")
+
+
+def blocking(config: BuildConfig, findings: list[Finding]) -> list[Finding]:
+    """The findings that stop this build."""
+    passable = config.allow_missing
+    return [item for item in findings if item.level == "error" and not (passable and item.allowable)]
 
 
 def _chosen_splits(config: BuildConfig, source: Source) -> tuple[str, ...]:

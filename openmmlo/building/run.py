@@ -16,31 +16,31 @@ from openmmlo.building.journal import Journal
 from openmmlo.building.machine import cores, versions
 from openmmlo.building.masking import Masker
 from openmmlo.building.plan import Shard, Slice
-from openmmlo.building.preparation import Preparation, examine, missing_images, prepare, record, refuse_other_build
+from openmmlo.building.preparation import Preparation, blocking, examine, prepare, record, refuse_other_build
 from openmmlo.building.runners import RUNNERS, Runner
 from openmmlo.building.worker import WorkerSpec, reopen
 from openmmlo.building.workspace import Workspace, space_needed
-from openmmlo.records import Finding, Status
+from openmmlo.records import Status
 
 
 def plan_build(config: BuildConfig) -> PlanSummary:
     """Check and plan, write nothing. Errors as for :func:`build`; error findings are returned, not raised."""
     workspace = Workspace(config.out)
-    source, findings = examine(config)
-    if any(finding.level == "error" for finding in findings):
-        return PlanSummary(source.name, {}, 0, 0, 0, "", findings)
-    prepared = prepare(config, workspace, tolerant=True)
-    if missing := missing_images(config, prepared.plan):
-        findings = [*findings, Finding("error", missing)]
-    refuse_other_build(workspace, prepared.state)
-    names = [shard.name for shard in prepared.plan.shards]
+    workspace.refuse_foreign()
+    findings, plan = examine(config)
+    prepared = None
+    if not blocking(config, findings):
+        prepared = prepare(config, workspace)
+        refuse_other_build(workspace, prepared.state)
+        plan = prepared.plan
+    names = [shard.name for shard in plan.shards] if plan else []
     return PlanSummary(
-        source=prepared.info.name,
-        splits=prepared.plan.planned(),
-        samples=len(prepared.plan.table),
+        source=config.source,
+        splits=plan.planned() if plan else {},
+        samples=len(plan.table) if plan else 0,
         shards=len(names),
         done_shards=len(workspace.finished(names)),
-        fingerprint=prepared.state["fingerprint"],
+        fingerprint=prepared.state["fingerprint"] if prepared else "",
         findings=findings,
     )
 

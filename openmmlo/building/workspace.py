@@ -73,14 +73,18 @@ class Workspace:
     def aside(self, shard: str) -> Path:
         return self.state / "shards" / f"{shard}.parquet.tmp"
 
-    def make(self) -> None:
-        """Make the folders. Raises BuildRefused where ``out`` holds something that is not a build."""
+    def refuse_foreign(self) -> None:
+        """Raises BuildRefused where ``out`` is a file, or holds something that is not a build."""
         if self.out.exists() and not self.out.is_dir():
             raise BuildRefused(f"{self.out} is a file. Give --out a new or empty folder.")
         if self.out.exists() and not self.state.is_dir() and any(self.out.iterdir()):
             raise BuildRefused(
                 f"{self.out} is not empty and holds no openmmlo build. Give --out a new or empty folder."
             )
+
+    def make(self) -> None:
+        """Make the folders. Raises BuildRefused where that cannot or must not be."""
+        self.refuse_foreign()
         try:
             for folder in ("plans", "journals", "shards", "locks"):
                 (self.state / folder).mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 from openmmlo.catalog import Catalog
 from openmmlo.config import construct
-from openmmlo.errors import UnknownName
+from openmmlo.errors import ConfigError, UnknownName
 from openmmlo.records import Finding, Source
 
 SOURCES = Catalog(
@@ -52,7 +52,9 @@ def open_source(name: str | Path, options: Mapping[str, Any] | None = None) -> S
         folder = Path(text).expanduser()
         if not folder.is_dir():
             raise UnknownName("source", text, SOURCES, f" Nor is there a folder {text!r} of images.")
-        values.setdefault("images", folder)
+        if "images" in values:
+            raise ConfigError(f"The images are in {text!r} or in {str(values['images'])!r}? Give a folder or --images.")
+        values["images"] = folder
         text = "imagefolder"
     source: Source = construct(SOURCES.load(text), values, f"source {text}")
     return source

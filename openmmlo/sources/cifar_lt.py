@@ -63,7 +63,10 @@ class Cifar100LT:
 
 @dataclass(frozen=True)
 class Cifar10LT:
-    """CIFAR-10 with an exponential long tail in its training set. Arguments as for :class:`Cifar100LT`."""
+    """CIFAR-10 with an exponential long tail in its training set.
+
+    Arguments as for :class:`Cifar100LT`.
+    """
 
     images: Path | None = None
     ratio: float = 100.0

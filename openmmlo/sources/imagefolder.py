@@ -134,6 +134,7 @@ class Listing:
     notes: tuple[str, ...]
     unlisted: tuple[str, ...] = ()
     half_split: tuple[str, ...] = ()
+    uncarved: bool = False
 
 
 def _list(source: ImageFolder, root: Path) -> Listing:
@@ -162,14 +163,17 @@ def _list(source: ImageFolder, root: Path) -> Listing:
     if stray:
         raise DataError(f"{len(stray):,} images lie in no class folder: {_some(stray)}. Move each into one.")
     notes = [f"Splits: {note}."]
+    uncarved = False
     if source.longtail is not None:
-        splits["train"] = _tail(source, splits.get("train", {}), source.longtail)
+        before = splits.get("train", {})
+        splits["train"] = _tail(source, before, source.longtail)
+        uncarved = splits["train"] == before
         rule = f"exponential profile, ratio {source.longtail:g}, images ranked by SHA-256, seed {source.seed}"
         notes.append(f"Long tail of the training images: {rule}.")
     keys = sorted({key for files in splits.values() for key in files})
     classes = class_infos(keys, read_classes(table, keys) if table is not None else {})
     half_split = tuple(sorted(named)) if len(named) < len(tops) and source.splits_file is None else ()
-    return Listing(tree, classes, splits, tuple(notes), unlisted, half_split)
+    return Listing(tree, classes, splits, tuple(notes), unlisted, half_split, uncarved)
 
 
 def _by_folder(source: ImageFolder, tree: FolderTree, named: dict[str, str]) -> dict[str, Files]:
@@ -251,6 +255,9 @@ def _findings(listing: Listing, splits: tuple[str, ...]) -> Iterator[Finding]:
         yield Finding(
             "warning", what, "Move the other folders away, or say with --splits which image is in which split."
         )
+    if listing.uncarved:
+        what = "The long tail leaves out no image: the classes are as long-tailed as that already"
+        yield Finding("warning", what, "Ask for a larger ratio, or leave --longtail away.")
     problems: dict[Status, list[str]] = {}
     for split in splits:
         for files in listing.splits[split].values():

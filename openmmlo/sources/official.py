@@ -294,8 +294,11 @@ def _rows(split: str, file: Path, count: int) -> Finding:
 def _no_root(source: OfficialSource, split: str, finder: Finder) -> list[Finding]:
     """An error where nothing says in which folder the images of a split lie."""
     role = "open" if split == "open" else "train"
-    if finder.root(role) is not None:
-        return []
+    root = finder.root(role)
+    if root is not None:
+        return (
+            [] if root.is_dir() else [Finding("error", f"{split}: there is no folder {root}", "name one that exists")]
+        )
     option = "--open-images DIR" if role == "open" else "--images DIR"
     where = "its own folder" if role == "open" else "a folder"
     names = source.home.open_folders if role == "open" else source.home.image_folders
@@ -308,7 +311,7 @@ def _images(source: OfficialSource, split: str, entries: list[Entry], finder: Fi
     role = entries[0].role
     archive = source.home.archives[role]
     root = finder.root(role)
-    if root is None:
+    if root is None or not root.is_dir():
         return _no_root(source, split, finder)
     layouts: Counter[str] = Counter()
     problems: Counter[Status] = Counter()
@@ -319,7 +322,7 @@ def _images(source: OfficialSource, split: str, entries: list[Entry], finder: Fi
         else:
             problems[problem] += 1
     found, total = layouts.total(), len(entries)
-    kinds = ", ".join(f"{layout or '.'}/" for layout, _ in layouts.most_common())
+    kinds = ", ".join(f"{_readable(layout) or '.'}/" for layout, _ in layouts.most_common())
     what = f"{split}: {found:,} of {total:,} images found under {root}" + (f" in {kinds}" if kinds else "")
     findings = []
     if found == total:
@@ -328,7 +331,8 @@ def _images(source: OfficialSource, split: str, entries: list[Entry], finder: Fi
         findings.append(Finding("error", what, archive))
     elif problems[Status.MISSING]:
         remedy = f"{archive} To go on without them, --allow-missing turns them into error rows."
-        findings.append(Finding("warning", f"{what}; {problems[Status.MISSING]:,} missing", remedy))
+        missing = f"{what}; {problems[Status.MISSING]:,} missing"
+        findings.append(Finding("error", missing, remedy, allowable=True))
     if problems[Status.LINK]:
         findings.append(
             Finding(
@@ -346,6 +350,13 @@ def _images(source: OfficialSource, split: str, entries: list[Entry], finder: Fi
             )
         )
     return findings
+
+
+def _readable(layout: str) -> str:
+    """A folder template as people write it: ``train/<class>``."""
+    for name, shown in (("dash", "class"), ("slash", "class"), ("wnid", "wnid"), ("folder", "group>/<id")):
+        layout = layout.replace(f"{{{name}}}", f"<{shown}>")
+    return layout.replace("{letter}", "<letter>")
 
 
 def _first_folder(folders: Iterable[Path]) -> Path | None:

@@ -17,7 +17,7 @@ from stubs import Generated, jpeg
 
 from openmmlo.building import BuildConfig, BuildResult, build, plan_build
 from openmmlo.errors import BuildRefused, ConfigError, DataError, DiskFull, UnknownName, WorkerDied
-from openmmlo.records import Status
+from openmmlo.records import Finding, Status
 
 
 def config(out: Path, **values: Any) -> BuildConfig:
@@ -362,10 +362,17 @@ def test_missing_images_stop_the_build_unless_allowed(tmp_path: Path, monkeypatc
         for index, sample in enumerate(samples(self, split)):
             yield replace(sample, problem=Status.MISSING) if index % 10 == 0 else sample
 
+    def check(self: Generated, splits: tuple[str, ...] = (), look: bool = True) -> list[Finding]:
+        holes = Finding("error", "9 of 90 images are missing", "--allow-missing turns them into error rows", True)
+        return [holes] if look else []
+
     monkeypatch.setattr(Generated, "samples", with_holes)
+    monkeypatch.setattr(Generated, "check", check)
     with pytest.raises(DataError, match=r"9 of 90 images are missing.*--allow-missing"):
         build(config(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+    assert plan_build(config(tmp_path / "out")).findings[0].level == "error"
+    assert plan_build(config(tmp_path / "out", allow_missing=True)).samples == 90
     result = build(config(tmp_path / "out", allow_missing=True))
     assert (result.errors, sum(result.rows.values())) == ({"missing": 9}, 81)
     monkeypatch.setattr(Generated, "samples", samples)

@@ -217,7 +217,7 @@ def test_readable_names_stay_readable() -> None:
         ("scene", "Apache-2.0", "apache-2.0"),
         ("scene", "my own words", DEFAULT_LICENCE),
         ("instructblip", "Apache-2.0", DEFAULT_LICENCE),
-        ("existing", "CC-BY-4.0", DEFAULT_LICENCE),
+        ("existing", "CC-BY-4.0", "unknown"),
     ],
 )
 def test_licence_follows_captioner_and_images(captioner: str, licence: str, expected: str) -> None:

@@ -486,3 +486,13 @@ def test_many_files_take_seconds_not_minutes(tmp_path: Path) -> None:
     began = time.process_time()
     assert len(all_samples(ImageFolder(tmp_path))) == count
     assert time.process_time() - began < 15 * count / 740_000 * 2
+
+
+def test_a_long_tail_that_leaves_nothing_out_says_so(tmp_path: Path) -> None:
+    for key, count in (("a", 8), ("b", 2)):
+        (tmp_path / key).mkdir()
+        for index in range(count):
+            (tmp_path / key / f"{index}.jpg").write_bytes(b"x")
+    source = ImageFolder(images=tmp_path, val=0, test=0, longtail=4)
+    assert "leaves out no image" in said(source.check())
+    assert "leaves out no image" not in said(ImageFolder(images=tmp_path, val=0, test=0, longtail=8).check())

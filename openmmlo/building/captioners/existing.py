@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from openmmlo.errors import DataError, SampleFailed
+from openmmlo.errors import ConfigError, DataError, SampleFailed
 from openmmlo.records import Finding, Sample, Status
 from openmmlo.sources.files import FileImage, read_regular
 
@@ -41,6 +41,13 @@ class Existing:
     key: str = "sample_id"
     name: str = field(default="existing", init=False)
     _table: Any = field(default=None, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.captions is None and (self.column, self.key) != ("caption", "sample_id"):
+            raise ConfigError(
+                "A column of captions is named, but no table: --captions FILE. Without one, the .txt files "
+                "beside the images are read."
+            )
 
     def identity(self) -> dict[str, Any]:
         """Raises DataError where the table cannot be read."""
