@@ -292,19 +292,17 @@ def _rows(split: str, file: Path, count: int) -> Finding:
 
 
 def _no_root(source: OfficialSource, split: str, finder: Finder) -> list[Finding]:
-    """An error where nothing says in which folder the images of a split lie."""
+    """An error where nothing says in which folder the images of a split lie, or that folder is not there."""
     role = "open" if split == "open" else "train"
     root = finder.root(role)
+    archives = " ".join(text for key, text in source.home.archives.items() if (key == "open") == (role == "open"))
     if root is not None:
-        return (
-            [] if root.is_dir() else [Finding("error", f"{split}: there is no folder {root}", "name one that exists")]
-        )
+        return [] if root.is_dir() else [Finding("error", f"{split}: there is no folder {root}", archives)]
     option = "--open-images DIR" if role == "open" else "--images DIR"
     where = "its own folder" if role == "open" else "a folder"
     names = source.home.open_folders if role == "open" else source.home.image_folders
     what = f"{split}: no folder of images. {source.name} needs {where}: {option}, or one of {', '.join(names)}"
-    archives = [text for key, text in source.home.archives.items() if (key == "open") == (role == "open")]
-    return [Finding("error", f"{what} under OPENMMLO_DATA", " ".join(archives))]
+    return [Finding("error", f"{what} under OPENMMLO_DATA", archives)]
 
 
 def _images(source: OfficialSource, split: str, entries: list[Entry], finder: Finder) -> list[Finding]:
