@@ -23,7 +23,7 @@ from openmmlo.building import BuildConfig, build
 from openmmlo.building.captioners import PAPER_PROMPT
 from openmmlo.building.captioners.instructblip import InstructBlip
 
-IMAGES = 480
+IMAGES = 320
 WARM_UP = 5
 BATCH = 16
 IMAGES_A_SECOND = 40.0

@@ -7,8 +7,11 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import asdict
 from typing import Any
+
+import pyarrow as pa
 
 from openmmlo.building.assemble import assemble
 from openmmlo.building.configuration import BuildConfig, BuildResult, PlanSummary, Progress, Silent
@@ -74,6 +77,7 @@ def build(config: BuildConfig, progress: Progress | None = None) -> BuildResult:
         finished = workspace.finished([shard.name for shard in mine])
         todo = [shard for shard in mine if shard.name not in finished]
         del prepared  # the plan's table is not needed while building
+        pa.default_memory_pool().release_unused()
         built = _run(config, spec, mine, todo, report)
     state = json.loads(workspace.plan_json.read_bytes())
     result = _conclude(workspace, state, spec, shards, time.perf_counter() - started, built, warnings)
@@ -108,7 +112,7 @@ def _warn(prepared: Preparation, workspace: Workspace, report: Progress) -> list
 def _spec(config: BuildConfig, workspace: Workspace, prepared: Preparation, piece: Slice) -> WorkerSpec:
     prefetch = max(1, min(4, cores() // config.workers)) if config.prefetch is None else config.prefetch
     return WorkerSpec(
-        source=prepared.source,
+        source=copy(prepared.source),  # as it travels: without what it remembers of every file it listed
         info=prepared.info,
         captioner=prepared.captioner,
         masker=Masker(prepared.lexicon, tuple(item.key for item in prepared.info.classes)),
