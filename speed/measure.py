@@ -86,8 +86,9 @@ def table(lines: list[Line]) -> str:
     for line in lines:
         unit = "" if line.unit == "ratio" else f" {line.unit}"
         sign = "≥" if line.at_least else "≤"
+        detail = f"; {line.detail}" if line.detail else ""
         rows.append(
-            f"| {line.name} | {line.peer} | {line.value:.3g}{unit} ({line.low:.3g} to {line.high:.3g}); {line.detail} "
+            f"| {line.name} | {line.peer} | {line.value:.3g}{unit} ({line.low:.3g} to {line.high:.3g}){detail} "
             f"| {sign} {line.bar:g}{unit} | {line.verdict} | {line.pairs} |"
         )
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
