@@ -1,6 +1,6 @@
 """openmmlo: build, benchmark and compare for long-tailed and open-world vision-language learning.
 
-Rooms, in the order data moves: sources, building. Names below load on first use, so ``import openmmlo`` is cheap.
+Rooms, in the order data moves: sources, building, data. Names below load on first use, so ``import openmmlo`` is cheap.
 """
 
 from __future__ import annotations
@@ -9,23 +9,66 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from openmmlo.building import BuildConfig, BuildResult, build
+    from openmmlo.building import BuildConfig, BuildResult, build, plan_build
+    from openmmlo.building.masking import make_lexicon
+    from openmmlo.building.measures.measure import audit, measure, quality, report, stats
+    from openmmlo.building.publishing.pull import pull
+    from openmmlo.building.publishing.push import PushConfig, push
+    from openmmlo.building.publishing.verification import verify
+    from openmmlo.building.wordnet import set_up as set_up_wordnet
+    from openmmlo.data import BuiltDataset, open_dataset
     from openmmlo.sources import check, open_source
 
 __version__ = "0.1.0"
 
-__all__ = ["BuildConfig", "BuildResult", "__version__", "build", "check", "open_source"]
-
 _WHERE = {
-    "BuildConfig": "openmmlo.building",
-    "BuildResult": "openmmlo.building",
-    "build": "openmmlo.building",
-    "check": "openmmlo.sources",
-    "open_source": "openmmlo.sources",
+    "BuildConfig": "openmmlo.building:BuildConfig",
+    "BuildResult": "openmmlo.building:BuildResult",
+    "BuiltDataset": "openmmlo.data:BuiltDataset",
+    "PushConfig": "openmmlo.building.publishing.push:PushConfig",
+    "audit": "openmmlo.building.measures.measure:audit",
+    "build": "openmmlo.building:build",
+    "check": "openmmlo.sources:check",
+    "make_lexicon": "openmmlo.building.masking:make_lexicon",
+    "measure": "openmmlo.building.measures.measure:measure",
+    "open_dataset": "openmmlo.data:open_dataset",
+    "open_source": "openmmlo.sources:open_source",
+    "plan_build": "openmmlo.building:plan_build",
+    "pull": "openmmlo.building.publishing.pull:pull",
+    "push": "openmmlo.building.publishing.push:push",
+    "quality": "openmmlo.building.measures.measure:quality",
+    "report": "openmmlo.building.measures.measure:report",
+    "set_up_wordnet": "openmmlo.building.wordnet:set_up",
+    "stats": "openmmlo.building.measures.measure:stats",
+    "verify": "openmmlo.building.publishing.verification:verify",
 }
+
+__all__ = [
+    "BuildConfig",
+    "BuildResult",
+    "BuiltDataset",
+    "PushConfig",
+    "__version__",
+    "audit",
+    "build",
+    "check",
+    "make_lexicon",
+    "measure",
+    "open_dataset",
+    "open_source",
+    "plan_build",
+    "pull",
+    "push",
+    "quality",
+    "report",
+    "set_up_wordnet",
+    "stats",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module 'openmmlo' has no attribute {name!r}")
-    return getattr(import_module(_WHERE[name]), name)
+    module, _, attribute = _WHERE[name].partition(":")
+    return getattr(import_module(module), attribute)

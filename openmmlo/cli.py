@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from openmmlo import __version__
+from openmmlo import __version__, cli_data
 from openmmlo import cli_options as option
 from openmmlo.errors import ConfigError, OpenmmloError, UnknownName
 
@@ -39,6 +39,8 @@ app = typer.Typer(
 )
 lists_app = typer.Typer(help="Fetch or check the official image lists.", rich_markup_mode=None, no_args_is_help=True)
 app.add_typer(lists_app, name="lists")
+app.add_typer(cli_data.wordnet_app, name="wordnet")
+app.add_typer(cli_data.lexicon_app, name="lexicon")
 
 
 def _say_version(wanted: bool) -> None:
@@ -55,7 +57,7 @@ def _openmmlo(
 ) -> None: ...
 
 
-@app.command()
+@app.command(cls=option.Sectioned)
 def build(
     source: option.SourceOrRecipe = None,
     out: option.Out = None,
@@ -73,6 +75,7 @@ def build(
     captions: option.Captions = None,
     column: option.Column = None,
     mask_level: option.MaskLevel = None,
+    lexicon: option.Lexicon = None,
     batch_size: option.BatchSize = None,
     workers: option.Workers = None,
     prefetch: option.Prefetch = None,
@@ -80,6 +83,8 @@ def build(
     shard_size: option.ShardSize = None,
     limit: option.Limit = None,
     retry: option.Retry = None,
+    recaption: option.Recaption = False,
+    measure: option.Measure = None,
     max_pixels: option.MaxPixels = None,
     with_images: option.WithImages = None,
     allow_missing: option.AllowMissing = False,
@@ -104,9 +109,10 @@ def build(
     values = option.override(
         load_recipe("building", recipe) if recipe else {},
         option.given(
-            source=source, out=out, splits=split, captioner=captioner, mask_level=mask_level, batch_size=batch_size,
-            workers=workers, prefetch=prefetch, shard=shard, shard_size=shard_size, limit=limit, retry=retry,
-            max_pixels=max_pixels, with_images=with_images, allow_missing=option.switched(allow_missing),
+            source=source, out=out, splits=split, captioner=captioner, mask_level=mask_level, lexicon=lexicon,
+            batch_size=batch_size, workers=workers, prefetch=prefetch, shard=shard, shard_size=shard_size,
+            limit=limit, retry=retry, recaption=option.switched(recaption), measure=measure, max_pixels=max_pixels,
+            with_images=with_images, allow_missing=option.switched(allow_missing),
         ),
         option.given(
             images=images, lists=lists, open_images=open_images, longtail=longtail, ratio=ratio, splits_file=splits,
@@ -128,6 +134,8 @@ def build(
         return DONE if plan.fingerprint else BAD_INPUT
     result = building.build(config, None if quiet else terminal.ProgressBar())
     terminal.show_json(result) if json else terminal.show_result(result)
+    if result.measured and result.measured.failed:
+        return INTERNAL_ERROR
     return SAMPLES_FAILED if sum(result.errors.values()) else DONE
 
 
@@ -181,6 +189,12 @@ def list_names(
     described = {name: describe() for name, describe in tables.items() if kind in (None, name)}
     terminal.show_json(described) if json else terminal.show_tables(described)
     return DONE
+
+
+for command in (
+    cli_data.stats, cli_data.quality, cli_data.audit, cli_data.report, cli_data.verify, cli_data.push, cli_data.pull,
+):  # fmt: skip
+    app.command()(command)
 
 
 @app.command()

@@ -6,11 +6,12 @@ know an option refuses it by name.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from typer import Argument, Option
+from typer.core import TyperCommand
 
 from openmmlo.errors import ConfigError
 
@@ -81,7 +82,8 @@ Captioner = Annotated[
     str | None,
     Option(metavar="NAME", help="Who writes the captions; see: openmmlo list.", autocompletion=captioner_names),
 ]
-MaskLevel = Annotated[str | None, Option(metavar="NAME", help="How much of a class's names is hidden: strict.")]
+MaskLevel = Annotated[str | None, Option(metavar="strict|head|hypernym", help="How much of a class's names is hidden.")]
+Lexicon = Annotated[Path | None, Option(metavar="FILE", help="Mask with this lexicon (openmmlo lexicon build).")]
 BatchSize = Annotated[int | None, Option(metavar="N", help="Images a batch.")]
 Workers = Annotated[int | None, Option(metavar="N", help="Processes; on GPUs worker i takes device i.")]
 Prefetch = Annotated[int | None, Option(metavar="N", help="Processes a worker that decode ahead.")]
@@ -93,12 +95,53 @@ MaxPixels = Annotated[int | None, Option(metavar="N", help="Larger images become
 WithImages = Annotated[
     bool | None, Option("--with-images/--without-images", help="Whether the data set holds the images.")
 ]
+Recaption = Annotated[
+    bool, Option("--recaption", help="Change captioner, mask level or lexicon of what DIR holds; decode no image anew.")
+]
+Measure = Annotated[
+    bool | None,
+    Option("--measure/--no-measure", help="Whether statistics, quality, leaks and a report follow; default: yes."),
+]
 AllowMissing = Annotated[bool, Option("--allow-missing", help="Missing images become error rows.")]
 Recipe = Annotated[
     str | None,
     Option(metavar="NAME|FILE", help="Start from a recipe; flags override it.", autocompletion=building_recipes),
 ]
 DryRun = Annotated[bool, Option("--dry-run", help="Say what would be built; write nothing.")]
+
+
+SECTIONS: Mapping[str, Sequence[str]] = {
+    "What comes in": (
+        "images", "lists", "open_images", "split", "limit", "splits", "classes", "longtail", "ratio", "seed",
+        "follow_links", "allow_missing", "max_pixels",
+    ),
+    "Captions": (
+        "captioner", "model", "revision", "preset", "prompt", "dtype", "device", "captions", "column", "batch_size",
+    ),
+    "Masks": ("mask_level", "lexicon"),
+    "What goes out": ("out", "with_images", "shard_size", "measure"),
+    "How it runs": ("dry_run", "workers", "prefetch", "shard", "retry", "recaption"),
+    "From a file, or for anything else": ("recipe", "assignments"),
+}  # fmt: skip
+"""Heading in the help of ``build`` -> its options, by parameter; those that are not named here come last."""
+
+
+class Sectioned(TyperCommand):
+    """A command whose help shows its options under headings."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        shown = {item.name: (item, record) for item in self.get_params(ctx) if (record := item.get_help_record(ctx))}
+        headings = {name: heading for heading, names in SECTIONS.items() for name in names}
+        sections: dict[str, list[tuple[str, str]]] = {"Arguments": []}
+        for name in [*headings, *shown]:
+            if name in shown:
+                item, record = shown.pop(name)
+                heading = "Arguments" if item.param_type_name == "argument" else headings.get(name, "Other")
+                sections.setdefault(heading, []).append(record)
+        for heading, records in sections.items():
+            if records:
+                with formatter.section(heading):
+                    formatter.write_dl(records)
 
 
 def given(**flags: Any) -> dict[str, Any]:

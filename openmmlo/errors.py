@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from openmmlo.records import Status
 
@@ -51,6 +51,14 @@ class BuildRefused(OpenmmloError):
     """A build that would mix, overwrite or collide with another one."""
 
 
+class HubError(OpenmmloError):
+    """The Hugging Face Hub cannot be reached, or does not let the user do this; what arrived there is kept."""
+
+
+class PublishRefused(OpenmmloError):
+    """A push or pull that would overwrite, mix or give away something."""
+
+
 class DiskFull(OpenmmloError):
     """Writing stopped for want of space; everything finished so far is kept."""
 
@@ -59,6 +67,21 @@ class WorkerDied(OpenmmloError):
     """A worker process ended without finishing; everything journalled so far is kept."""
 
     exit_code = 1
+
+
+class CaptioningStopped(OpenmmloError):
+    """A captioner had to stop within a batch: its server is gone or refuses it, or its budget is used up.
+
+    ``outcomes`` has what became of each sample of the batch, None where nothing did; what there is can be kept. It
+    stays behind where the error travels between processes.
+    """
+
+    def __init__(self, message: str, outcomes: Sequence[str | SampleFailed | None] = ()) -> None:
+        super().__init__(message)
+        self.outcomes = outcomes
+
+    def __reduce__(self) -> tuple[type[CaptioningStopped], tuple[str]]:
+        return type(self), (str(self),)
 
 
 class SampleFailed(Exception):

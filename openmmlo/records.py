@@ -10,10 +10,10 @@ import json
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 OOD_LABEL = -1
 
@@ -70,11 +70,15 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class ClassInfo:
-    """A class: its key, its unique readable name and every name a caption may call it by (``name`` included)."""
+    """A class: its key, its unique readable name and every name a caption may call it by (``name`` included).
+
+    ``groups`` are broader kinds that the source itself names, as it names them ("Aves" for a species of bird).
+    """
 
     key: str
     name: str
     synonyms: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -106,9 +110,51 @@ class DatasetInfo:
         text = "\n".join(info.key for info in self.classes)
         return hashlib.sha256(text.encode()).hexdigest()
 
+    def to_json(self) -> dict[str, Any]:
+        """JSON value of everything here; :meth:`from_json` reads it back."""
+        counts = self.train_counts or (None,) * len(self.classes)
+        return {
+            "name": self.name,
+            "version": self.version,
+            "licence": self.licence,
+            "homepage": self.homepage,
+            "citation": self.citation,
+            "notes": list(self.notes),
+            "classes": [
+                {**_class_json(item), "train_count": count} for item, count in zip(self.classes, counts, strict=True)
+            ],
+            "ood_classes": list(map(_class_json, self.ood_classes)),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> DatasetInfo:
+        """Read what :meth:`to_json` gave. Raises KeyError, TypeError or ValueError for anything else."""
+        counts = [item["train_count"] for item in value["classes"]]
+        return cls(
+            name=str(value["name"]),
+            version=str(value["version"]),
+            licence=str(value["licence"]),
+            classes=tuple(map(_class_info, value["classes"])),
+            train_counts=tuple(map(int, counts)) if counts and None not in counts else None,
+            ood_classes=tuple(map(_class_info, value["ood_classes"])),
+            homepage=str(value["homepage"]),
+            citation=str(value["citation"]),
+            notes=tuple(map(str, value["notes"])),
+        )
+
     def shot_groups(self, rule: ShotRule = "paper") -> tuple[str, ...]:
         """(C,) 'many', 'medium' or 'few' for each class; empty where the training counts are unknown."""
         return tuple(shot_group(count, rule) for count in self.train_counts or ())
+
+
+def _class_json(item: ClassInfo) -> dict[str, Any]:
+    value: dict[str, Any] = {"key": item.key, "name": item.name, "synonyms": list(item.synonyms)}
+    return value | {"groups": list(item.groups)} if item.groups else value
+
+
+def _class_info(value: Mapping[str, Any]) -> ClassInfo:
+    names = (tuple(map(str, value.get(key, ()))) for key in ("synonyms", "groups"))
+    return ClassInfo(str(value["key"]), str(value["name"]), *names)
 
 
 def shot_group(count: int, rule: ShotRule = "paper") -> str:

@@ -86,6 +86,7 @@ def measure(pairs: int) -> list[Line]:
                         {"model": str(checkpoint), "preset": "greedy", "max_new_tokens": TOKENS},
                         batch_size=BATCH,
                         shard_size=100,
+                        measure=False,
                     ),
                     progress,
                 )

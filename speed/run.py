@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 HERE = Path(__file__).parent
-TOPICS = ("planning", "workers", "pipeline", "memory")
+TOPICS = ("planning", "workers", "pipeline", "memory", "masking", "audit", "word_statistics", "report")
 
 
 def main() -> None:

@@ -66,6 +66,7 @@ def measure(pairs: int) -> list[Line]:
                         batch_size=4,
                         shard_size=20,
                         workers=workers,
+                        measure=False,
                     ),
                     progress,
                 )

@@ -26,7 +26,8 @@ if __name__ == "__main__":
 
 def start_build(**values: Any) -> subprocess.Popen[str]:
     """Start a build of the stub source with the stub captioner in a process group of its own."""
-    config = {"source": "stubs:Generated", "captioner": "stubs:Describing", **values, "out": str(values["out"])}
+    defaults = {"source": "stubs:Generated", "captioner": "stubs:Describing", "measure": False}
+    config = {**defaults, **values, "out": str(values["out"])}
     script = Path(values["out"]).parent / "run_build.py"
     if not script.is_file():
         script.write_text(SCRIPT, encoding="utf-8")

@@ -22,6 +22,17 @@ def official_splits() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def wordnet_dict() -> Path:
+    """Folder with the files of WordNet 3.0: ``OPENMMLO_TEST_WORDNET``, else where Debian's packages put them."""
+    folder = Path(os.environ.get("OPENMMLO_TEST_WORDNET", "/usr/share/wordnet"))
+    if not all((folder / name).is_file() for name in ("data.noun", "index.sense")):
+        missing = f"{folder} does not hold WordNet 3.0 (Debian: wordnet-base, wordnet-sense-index)"
+        assert "OPENMMLO_REQUIRE_WORDNET" not in os.environ, missing
+        pytest.skip(f"{missing}; set OPENMMLO_TEST_WORDNET to a folder that does")
+    return folder
+
+
 @pytest.fixture(autouse=True)
 def _no_data_root(monkeypatch: pytest.MonkeyPatch) -> None:
     """A user's OPENMMLO_DATA must not decide what a test finds."""

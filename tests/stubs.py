@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from PIL import Image
@@ -153,3 +153,18 @@ class Broken(Describing):
         if sample.label == 2 and Path(self.flag).exists():
             raise SampleFailed(Status.NO_CAPTION, "no caption for this class today")
         return super().prepare(sample, image)
+
+
+@dataclass(frozen=True)
+class Numbering(Describing):
+    """Tells a sample's id and nothing of its pixels, and says that it does not look at them."""
+
+    name: str = "numbering"
+    reads_images: ClassVar[bool] = False
+
+    def prepare(self, sample: Sample, image: Image.Image) -> Any:
+        return sample.sample_id
+
+    def caption(self, prepared: Sequence[Any]) -> list[str]:
+        time.sleep(self.seconds)
+        return [f"Number {item}: a fox, a red fox or an umbrella." for item in prepared]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,15 +18,16 @@ import pytest
 
 from openmmlo import building, doctor, sources
 from openmmlo.building import BuildConfig, BuildResult, PlanSummary
+from openmmlo.building.configuration import Measured
 from openmmlo.cli import main
-from openmmlo.cli_options import override
+from openmmlo.cli_options import SECTIONS, override
 from openmmlo.errors import BuildRefused, ConfigError, WorkerDied
 from openmmlo.records import Finding
 from openmmlo.terminal import ProgressBar, duration
 
 TESTS = Path(__file__).parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)])}
-STUBS = ["stubs:Generated", "--captioner", "stubs:Describing"]
+STUBS = ["stubs:Generated", "--captioner", "stubs:Describing", "--no-measure"]
 
 Captured = pytest.CaptureFixture[str]
 
@@ -75,7 +77,7 @@ def test_only_given_flags_are_set(configs: list[BuildConfig]) -> None:
 def test_every_flag_reaches_the_configuration(configs: list[BuildConfig]) -> None:
     words = """build photos --out there --split train --split test --captioner instructblip --mask-level strict
         --batch-size 8 --workers 2 --prefetch 0 --shard 2/3 --shard-size 100 --limit 50 --retry missing
-        --retry captioner --max-pixels 1000 --without-images --allow-missing
+        --retry captioner --max-pixels 1000 --without-images --allow-missing --recaption --no-measure
         --images a --lists b --open-images o --longtail 50 --ratio 10 --splits s.csv --classes c.csv --seed 7
         --follow-links --model org/name --revision abc --preset lavis --prompt why? --dtype float32 --device cpu
         --captions d.csv --column text --set captioner.num_beams=3 --set labels=species"""
@@ -93,6 +95,8 @@ def test_every_flag_reaches_the_configuration(configs: list[BuildConfig]) -> Non
             shard_size=100,
             limit=50,
             retry=("missing", "captioner"),
+            recaption=True,
+            measure=False,
             max_pixels=1000,
             with_images=False,
             allow_missing=True,
@@ -206,6 +210,47 @@ def test_a_slice_says_what_is_left(monkeypatch: pytest.MonkeyPatch, capsys: Capt
     assert "5 shards are left" in said
     assert "load_dataset" not in said
     assert "out/errors.jsonl" not in said
+
+
+def test_mask_rates_leaks_and_the_report_are_shown(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    masks = {"id": {"rows": 400, "masked": 300}, "ood": {"rows": 8, "masked": 1}}
+    ended = result(masks=masks, measured=Measured(0.0225, Path("out/report.html")))
+    monkeypatch.setattr(building, "build", lambda config, progress: ended, raising=False)
+    assert main(["build", "miniature", "--out", "out"]) == 0
+    said = capsys.readouterr().out
+    assert "with a mask: 75.0 % of 400 in distribution, 12.5 % of 8 out of distribution." in said
+    assert "still give their class away: 2.2 %" in said
+    assert "Look at it: out/report.html" in said
+    ended = result(masks={"id": {"rows": 4, "masked": 3}, "ood": {"rows": 0, "masked": 0}})
+    assert main(["build", "miniature", "--out", "out"]) == 0
+    assert "75.0 % of 4 in distribution, none are out of distribution." in capsys.readouterr().out
+
+
+def test_a_measure_that_failed_is_told_with_its_command(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    ended = result(errors={"missing": 1}, measured=Measured(failed={"audit": "no lexicon", "card": "x"}))
+    monkeypatch.setattr(building, "build", lambda config, progress: ended, raising=False)
+    assert main(["build", "miniature", "--out", "out"]) == 1
+    said = capsys.readouterr().out
+    assert "audit failed: no lexicon\n" in said
+    assert "To try again: openmmlo audit out\n" in said
+    assert "To try again: the same command\n" in said
+
+
+def test_a_recaption_that_waits_for_another_builder_says_so(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    ended = result(complete=False)
+    monkeypatch.setattr(building, "build", lambda config, progress: ended, raising=False)
+    assert main(["build", "miniature", "--out", "out", "--recaption"]) == 0
+    assert "another process is still at work in out" in capsys.readouterr().out
+
+
+def test_the_help_of_build_has_every_option_under_a_heading(capsys: Captured) -> None:
+    assert main(["build", "--help"]) == 0
+    said = capsys.readouterr().out
+    sections = {part.split(":\n")[0]: part for part in said.split("\n\n") if ":\n" in part}
+    assert list(sections)[1:-1] == list(SECTIONS)
+    assert re.findall(r"^  (-\S+)", sections["Other"], re.MULTILINE) == ["--quiet", "--json", "--debug", "-h,"]
+    assert "--mask-level" in sections["Masks"]
+    assert all(said.count(f"\n  --{name}") == 1 for name in ("out", "recaption", "recipe", "set", "classes"))
 
 
 @pytest.mark.parametrize(("error", "code"), [(BuildRefused("taken"), 2), (WorkerDied("gone"), 1)])
@@ -451,7 +496,7 @@ def test_failed_images_end_with_3_and_can_be_retried(tmp_path: Path) -> None:
     flag = tmp_path / "flag"
     flag.touch()
     words = ["build", "stubs:Generated", "--captioner", "stubs:Broken", "--set", f"captioner.flag={flag}"]
-    words += ["--out", str(tmp_path / "out"), "--split", "test"]
+    words += ["--out", str(tmp_path / "out"), "--split", "test", "--no-measure"]
     done = run(*words, check=False)
     assert done.returncode == 3, done.stderr
     assert "no-caption              15 failed" in done.stdout

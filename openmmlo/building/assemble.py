@@ -11,9 +11,11 @@ from typing import Any
 
 from openmmlo.building.card import render_card
 from openmmlo.building.masking import Lexicon
+from openmmlo.building.measures import MEASURES, store
 from openmmlo.building.plan import FORMAT, Shard
 from openmmlo.building.word_counts import ShardCounts, write_counts
 from openmmlo.building.workspace import Workspace, write_aside
+from openmmlo.data import BuiltDataset
 from openmmlo.records import DatasetInfo
 
 
@@ -21,11 +23,20 @@ def assemble(workspace: Workspace, state: dict[str, Any], info: DatasetInfo, lex
     """Write everything beside the shards and return the manifest.
 
     Args:
-        state: what plan.json holds (identity, fingerprint, shards, list hashes).
+        state: what plan.json holds (identity, fingerprint, shards, list hashes), and ``learnt``: what the captioner
+            said of itself while it worked.
     """
     shards = [Shard(**item) for item in state["shards"]]
     splits: dict[str, dict[str, Any]] = {
-        split: {"planned": 0, "rows": 0, "errors": {}, "list_hash": value, "masked_rows": 0}
+        split: {
+            "planned": 0,
+            "rows": 0,
+            "errors": {},
+            "list_hash": value,
+            "masked_rows": 0,
+            "ood_rows": 0,
+            "masked_ood_rows": 0,
+        }
         for split, value in state["list_hashes"].items()
     }
     counts = ShardCounts()
@@ -38,6 +49,8 @@ def assemble(workspace: Workspace, state: dict[str, Any], info: DatasetInfo, lex
         split = splits[shard.split]
         split["planned"] += len(shard)
         split["rows"] += summary["rows"]
+        for key in ("ood_rows", "masked_ood_rows"):
+            split[key] += summary[key]
         for error in summary["errors"]:
             split["errors"][error["status"]] = split["errors"].get(error["status"], 0) + 1
             errors.append(json.dumps({**error, "shard": shard.name}, ensure_ascii=True))
@@ -45,9 +58,10 @@ def assemble(workspace: Workspace, state: dict[str, Any], info: DatasetInfo, lex
         seconds += summary["seconds"]
         halved += summary["halved_batches"]
         for package, found in summary["versions"].items():
-            ran_on.setdefault(package, set()).add(found)
+            ran_on.setdefault(package, set()).update(found.split(", "))
         path = workspace.parquet(shard.name).relative_to(workspace.out).as_posix()
-        files.append({"path": path, "rows": summary["rows"], "bytes": summary["bytes"], "sha256": summary["sha256"]})
+        facts = {key: summary[key] for key in ("rows", "bytes", "sha256")}
+        files.append({"path": path, "split": shard.split, **facts})
     for name, entry in splits.items():
         entry["masked_rows"] = counts.splits[name].masked_rows if name in counts.splits else 0
     identity = state["identity"]
@@ -67,8 +81,8 @@ def assemble(workspace: Workspace, state: dict[str, Any], info: DatasetInfo, lex
         },
         "splits": splits,
         "classes": _classes(info),
-        "captioner": identity["captioner"],
-        "masking": {**identity["masking"], "mask": "[mask]"},
+        "captioner": {**identity["captioner"], **state.get("learnt", {})},
+        "masking": {**identity["masking"], "whole_lexicon_hash": lexicon.hash, "mask": "[mask]"},
         "files": files,
         "with_images": identity["with_images"],
         "max_pixels": identity["max_pixels"],
@@ -82,7 +96,10 @@ def assemble(workspace: Workspace, state: dict[str, Any], info: DatasetInfo, lex
     write_counts(workspace.out, counts, info)
     write_aside(workspace.errors, "".join(f"{line}\n" for line in errors))
     write_aside(workspace.out / "lexicon.json", lexicon.to_json())
-    write_aside(workspace.out / "README.md", render_card(manifest, info))
+    write_aside(workspace.out / "classes.json", json.dumps(info.to_json(), indent=0, ensure_ascii=True) + "\n")
+    dataset = BuiltDataset(workspace.out, manifest, info)
+    measures = {name: store.load(workspace.out, name, dataset.digest) for name in MEASURES}
+    write_aside(workspace.out / "README.md", render_card(manifest, info, measures))
     write_aside(workspace.manifest, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
     return manifest
 

@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from openmmlo.building.captioners import Captioner
-from openmmlo.errors import OpenmmloError, SampleFailed
+from openmmlo.errors import CaptioningStopped, OpenmmloError, SampleFailed
 from openmmlo.records import Status
 
 _LOST_IMAGES = 48
+
+Outcome = str | SampleFailed | None
 
 
 class BatchCaptioner:
@@ -21,23 +23,27 @@ class BatchCaptioner:
 
     After a halving the smaller size stays. ``halved`` counts the batches that were cut: their captions may differ in
     the last bit of arithmetic from an undisturbed run, so they are marked.
+
+    Where the captioner stops within a batch, ``stopped`` says why: keep the outcomes there are, then raise it.
     """
 
     def __init__(self, captioner: Captioner, say: Callable[[str], None]) -> None:
         self.captioner = captioner
         self.say = say
         self.most: int | None = None
+        self.stopped: CaptioningStopped | None = None
 
-    def caption(self, payloads: Sequence[Any]) -> tuple[list[str | SampleFailed], bool]:
+    def caption(self, payloads: Sequence[Any]) -> tuple[list[Outcome], bool]:
         """Caption a batch.
 
         Returns:
-            one caption or failure a payload, in order, and whether the batch was halved for memory.
+            one caption or failure a payload, in order, None where the captioner stopped before it came to one; and
+            whether the batch was halved for memory.
 
         Raises:
             OpenmmloError: one image alone does not fit into memory.
         """
-        outcomes: list[str | SampleFailed] = []
+        outcomes: list[Outcome] = []
         halved = self.most is not None and self.most < len(payloads)
         start = 0
         while start < len(payloads):
@@ -45,6 +51,11 @@ class BatchCaptioner:
             fitted = True
             try:
                 outcomes += self._attempt(part)
+            except CaptioningStopped as stopped:
+                self.stopped = stopped
+                whole = len(stopped.outcomes) == len(part)  # not where the part was tried again one by one
+                outcomes += [None if item is None else self._kept(item) for item in stopped.outcomes if whole]
+                return [*outcomes, *[None] * (len(payloads) - len(outcomes))], halved
             except Exception as error:
                 if not out_of_memory(error):
                     raise
@@ -77,7 +88,10 @@ class BatchCaptioner:
                 f"Captioner {self.captioner.name!r} gave {len(captions)} captions for {len(part)} images; "
                 "caption() must return one for each, in order."
             )
-        return [_clean(text, self.captioner.name) for text in captions]
+        return [self._kept(outcome) for outcome in captions]
+
+    def _kept(self, outcome: object) -> str | SampleFailed:
+        return outcome if isinstance(outcome, SampleFailed) else _clean(outcome, self.captioner.name)
 
 
 class LossGuard:

@@ -1,32 +1,35 @@
-"""The manifest of a built data set comes in, its README.md goes out: what it holds, how it was made, how to load it.
+"""The manifest of a built data set comes in, its README.md goes out: what it holds, how it was made, what to trust.
 
-The front matter gives ``datasets`` and the Hub's viewer two configs over the same parquet files, ``masked`` and
-``raw``, that differ by their columns.
+Whatever comes from class tables, captioners, lists or measures is quoted or escaped; it can neither break the front
+matter nor add markup.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
-from openmmlo.building.schema import COLUMNS, CONFIGS, config_columns
-from openmmlo.records import DatasetInfo, canonical_json
-
-DEFAULT_LICENCE = "cc-by-nc-sa-4.0"
-"""For captions of InstructBLIP, whose training data is CC-BY-NC; image licences are their publishers' to give."""
-
-FREE_CAPTIONERS = frozenset({"scene"})
-"""Captioners whose captions carry no model's terms: the data set then has the licence of its images."""
-
-SUPPLIED_CAPTIONERS = frozenset({"existing"})
-"""Captioners that hand on what the user has; who wrote it, and under which licence, only the user knows."""
-
-HUB_LICENCES = frozenset(
-    {"apache-2.0", "mit", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0"}
+from openmmlo.building.card_front_matter import (
+    DEFAULT_LICENCE,
+    FREE_CAPTIONERS,
+    SUPPLIED_CAPTIONERS,
+    front_matter,
+    front_matter_yaml,
+    hub_split,
+    is_free,
+    is_supplied,
+    licence,
+    refuse_invalid_card,
 )
+from openmmlo.building.card_measures import Measures, measured
+from openmmlo.building.markdown import cell, code, table, text
+from openmmlo.building.schema import CONFIGS, config_columns
+from openmmlo.records import DatasetInfo
+
+__all__ = [
+    "DEFAULT_LICENCE", "FREE_CAPTIONERS", "SUPPLIED_CAPTIONERS", "front_matter", "hub_split", "refuse_invalid_card",
+    "render_card",
+]  # fmt: skip
 
 PAPER = """@inproceedings{yang2025adapting,
   title     = {Adapting Multi-modal Large Language Model to Concept Drift From Pre-training Onwards},
@@ -35,8 +38,6 @@ PAPER = """@inproceedings{yang2025adapting,
   year      = {2025},
   url       = {https://openreview.net/forum?id=b20VK2GnSs}
 }"""
-
-_SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
 
 _ABOUT = {
     "sample_id": "the same for every folder layout",
@@ -51,132 +52,67 @@ _ABOUT = {
     "width": "pixels",
     "height": "pixels",
 }
+_ABOUT_STRIPPED = {
+    "image": "the original file without EXIF, XMP, comments and previews, pixel data untouched",
+    "sha256": "of the image file in its source, before metadata was taken out",
+}
 
 
-def render_card(manifest: Mapping[str, Any], info: DatasetInfo) -> str:
+def render_card(
+    manifest: Mapping[str, Any], info: DatasetInfo, measures: Measures | None = None, repo: str | None = None
+) -> str:
     """The README.md of a built data set: YAML front matter, then a description in Markdown.
 
-    Whatever comes from class tables, captioners or lists is quoted or escaped; it can neither break the front matter
-    nor add markup.
+    Args:
+        measures: ``stats``, ``quality`` and ``audit`` -> what was measured; None where it was not.
+        repo: ``owner/name`` on the Hub, where it is known.
     """
-    # Readers of the front matter split it at every Unicode line break, so one name that holds such a thing puts all
-    # names in ASCII escapes.
-    plain = all(item.name.isprintable() for item in info.classes)
-    front = yaml.safe_dump(_front_matter(manifest, info), sort_keys=False, allow_unicode=plain, width=2**31)
-    return f"---\n{front}---\n\n{_body(manifest, info)}"
+    return f"---\n{front_matter_yaml(manifest, info)}---\n\n{_body(manifest, info, measures or {}, repo)}"
 
 
-def hub_split(split: str) -> str:
-    """A split's name as ``datasets`` takes it: letters, digits and underscores ("near-ood" becomes "near_ood")."""
-    return re.sub(r"\W", "_", split)
-
-
-def _front_matter(manifest: Mapping[str, Any], info: DatasetInfo) -> dict[str, Any]:
-    splits = _written_splits(manifest)
-    rows = sum(manifest["splits"][split]["rows"] for split in splits)
-    return {
-        "license": _licence(manifest, info),
-        "language": ["en"],
-        "pretty_name": f"OpenMMlo {info.name}",
-        "size_categories": [next((name for limit, name in _SIZES if rows < limit), "10M<n<100M")],
-        "task_categories": ["image-classification", "image-to-text"],
-        "annotations_creators": ["machine-generated"],
-        "source_datasets": ["original" if _is_free(manifest) else f"extended|other-{info.name}"],
-        "tags": ["long-tailed-recognition", "out-of-distribution-detection", "image-captioning", "openmmlo"],
-        "configs": [
-            {
-                "config_name": config,
-                **({"default": True} if place == 0 else {}),
-                "data_files": [{"split": hub_split(split), "path": f"data/{split}-[0-9]*.parquet"} for split in splits],
-                "columns": config_columns(config, manifest["with_images"]),
-            }
-            for place, config in enumerate(CONFIGS)
-        ],
-        "dataset_info": [_dataset_info(config, manifest, info) for config in CONFIGS],
-    }
-
-
-def _dataset_info(config: str, manifest: Mapping[str, Any], info: DatasetInfo) -> dict[str, Any]:
-    sizes = {split: sum(file["bytes"] for file in _files(manifest, split)) for split in _written_splits(manifest)}
-    return {
-        "config_name": config,
-        "features": [_yaml_feature(name, info) for name in config_columns(config, manifest["with_images"])],
-        "splits": [
-            {"name": hub_split(split), "num_bytes": size, "num_examples": manifest["splits"][split]["rows"]}
-            for split, size in sizes.items()
-        ],
-        "download_size": sum(sizes.values()),
-        "dataset_size": sum(sizes.values()),
-    }
-
-
-def _yaml_feature(name: str, info: DatasetInfo) -> dict[str, Any]:
-    """One column as dataset cards write it."""
-    if name == "image":
-        return {"name": name, "dtype": "image"}
-    if name == "label":
-        names = {str(label): item.name for label, item in enumerate(info.classes)}
-        return {"name": name, "dtype": {"class_label": {"names": names}}}
-    if name == "spans":
-        return {"name": name, "list": [{"name": end, "dtype": "int32"} for end in ("start", "end")]}
-    return {"name": name, "dtype": str(COLUMNS[name])}
-
-
-def _files(manifest: Mapping[str, Any], split: str) -> list[Mapping[str, Any]]:
-    pattern = re.compile(rf"data/{re.escape(split)}-[0-9][^/]*\.parquet")
-    return [file for file in manifest["files"] if pattern.fullmatch(file["path"])]
-
-
-def _written_splits(manifest: Mapping[str, Any]) -> list[str]:
-    """Splits with at least one row: datasets refuses to load one without."""
-    return [split for split, entry in manifest["splits"].items() if entry["rows"] and _files(manifest, split)]
-
-
-def _licence(manifest: Mapping[str, Any], info: DatasetInfo) -> str:
-    if _is_supplied(manifest):
-        return "unknown"
-    own = info.licence.strip().lower()
-    return own if _is_free(manifest) and own in HUB_LICENCES else DEFAULT_LICENCE
-
-
-def _is_free(manifest: Mapping[str, Any]) -> bool:
-    return manifest["captioner"].get("captioner") in FREE_CAPTIONERS
-
-
-def _is_supplied(manifest: Mapping[str, Any]) -> bool:
-    return manifest["captioner"].get("captioner") in SUPPLIED_CAPTIONERS
-
-
-def _body(manifest: Mapping[str, Any], info: DatasetInfo) -> str:
+def _body(manifest: Mapping[str, Any], info: DatasetInfo, measures: Measures, repo: str | None) -> str:
     sections = [
-        f"# OpenMMlo: {_text(info.name)}",
+        f"# OpenMMlo: {text(info.name)}",
         "Images of a long-tailed collection, each with a caption that describes it at length, and with a masked copy "
         "of the caption in which the names of the image's own class stand behind `[mask]`.",
         "## What it holds",
         _split_table(manifest),
         _class_lines(manifest),
         "## How to load it",
-        _loading(manifest),
+        _loading(manifest, repo),
+        "## What it is for",
+        _bullets(
+            "Research on recognition under long-tailed class frequencies and in an open world, with images, captions "
+            "or both: training, evaluation, and the study of what captions give away.",
+            "A caption is what a model or a person wrote about an image, not a fact about it. Nothing here is fit to "
+            "identify people, or to decide about them.",
+        ),
         "## How it was made",
         _making(manifest),
-        "## Licence and limits",
+        "## What was measured",
+        measured(measures),
+        "## Biases and limits",
         _limits(manifest, info),
+        "## Privacy",
+        _privacy(manifest),
+        "## Licence",
+        _licences(manifest, info),
         "## Citation",
         "Cite the paper that introduced OpenMMlo, and the publication of the images.",
-        _code(PAPER, "bibtex"),
+        code(PAPER, "bibtex"),
     ]
     if info.citation:
-        sections.append(_code(info.citation))
+        sections.append(code(info.citation))
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
 def _split_table(manifest: Mapping[str, Any]) -> str:
     rows = []
     for split, entry in manifest["splits"].items():
-        errors = ", ".join(f"{count:,} {_text(status)}" for status, count in sorted(entry["errors"].items()))
+        errors = ", ".join(f"{count:,} {text(status)}" for status, count in sorted(entry["errors"].items()))
         share = f"{entry['masked_rows'] / entry['rows']:.1%}" if entry["rows"] else "–"
-        rows.append((_text(split), f"{entry['planned']:,}", f"{entry['rows']:,}", errors or "none", share))
-    return _table(("split", "listed", "rows", "failed", "captions with a mask"), rows)
+        rows.append((text(split), f"{entry['planned']:,}", f"{entry['rows']:,}", errors or "none", share))
+    return table(("split", "listed", "rows", "failed", "captions with a mask"), rows)
 
 
 def _class_lines(manifest: Mapping[str, Any]) -> str:
@@ -193,18 +129,24 @@ def _class_lines(manifest: Mapping[str, Any]) -> str:
             f"By training images: {groups['many']:,} many-shot classes (over 100), {groups['medium']:,} medium-shot "
             f"(20 to 100), {groups['few']:,} few-shot (under 20)."
         )
-    lines.append("`class_counts.csv` has the rows of every class, `word_counts.csv` the frequency of every word.")
+    lines.append(
+        "`class_counts.csv` has the rows of every class, `word_counts.csv` the frequency of every word, `classes.json` "
+        "names and synonyms, `errors.jsonl` every image that is missing and why."
+    )
     return " ".join(lines)
 
 
-def _loading(manifest: Mapping[str, Any]) -> str:
-    columns = [(f"`{name}`", ", ".join(_configs_with(name, manifest)), about) for name, about in _ABOUT.items()]
-    code = 'from datasets import load_dataset\n\ndata = load_dataset("PATH_OR_OWNER/NAME", "masked")  # or "raw"'
+def _loading(manifest: Mapping[str, Any], repo: str | None) -> str:
+    about = _ABOUT | (_ABOUT_STRIPPED if manifest.get("images") == "stripped" else {})
+    columns = [(f"`{name}`", ", ".join(_configs_with(name, manifest)), phrase) for name, phrase in about.items()]
+    name = repo or "PATH_OR_OWNER/NAME"
+    example = f'from datasets import load_dataset\n\ndata = load_dataset("{name}", "masked")  # or "raw"'
     return "\n\n".join(
         (
-            _code(code, "python"),
-            "Both configs read the same files and differ in their columns.",
-            _table(("column", "configs", "what it is"), [row for row in columns if row[1]]),
+            code(example, "python"),
+            "Both configs read the same files and differ in their columns. `openmmlo verify DIR` holds every row, hash "
+            "and count against `manifest.json`.",
+            table(("column", "configs", "what it is"), [row for row in columns if row[1]]),
         )
     )
 
@@ -217,22 +159,19 @@ def _making(manifest: Mapping[str, Any]) -> str:
     source, captioner, masking = manifest["source"], dict(manifest["captioner"]), manifest["masking"]
     prompt = captioner.pop("prompt", None)
     facts = [
-        ("source", f"{_text(source['name'])}, version {_text(source['version'])}"),
+        ("source", f"{text(source['name'])}, version {text(source['version'])}"),
+        *((text(f"captioner: {key}" if key != "captioner" else key), cell(value)) for key, value in captioner.items()),
+        ("mask level", text(masking["level"])),
+        ("mask lexicon (SHA-256)", text(masking["lexicon_hash"])),
+        ("label map (SHA-256)", text(source["label_map_hash"])),
         *(
-            (_text(f"captioner: {key}" if key != "captioner" else key), _value(value))
-            for key, value in captioner.items()
-        ),
-        ("mask level", _text(masking["level"])),
-        ("mask lexicon (SHA-256)", _text(masking["lexicon_hash"])),
-        ("label map (SHA-256)", _text(source["label_map_hash"])),
-        *(
-            (f"list of {_text(split)} (SHA-256)", _text(entry["list_hash"]))
+            (f"list of {text(split)} (SHA-256)", text(entry["list_hash"]))
             for split, entry in manifest["splits"].items()
         ),
-        ("fingerprint of the build", _text(manifest["fingerprint"])),
-        ("openmmlo", _text(manifest["openmmlo"])),
+        ("fingerprint of the build", text(manifest["fingerprint"])),
+        ("openmmlo", text(manifest["openmmlo"])),
         *(
-            (_text(name), _value(value))
+            (text(name), cell(value))
             for name, value in sorted(manifest.get("versions", {}).items())
             if name != "openmmlo"
         ),
@@ -242,15 +181,54 @@ def _making(manifest: Mapping[str, Any]) -> str:
         "frozen beforehand, which `lexicon.json` holds."
     ]
     if isinstance(prompt, str) and prompt:
-        parts += ["Prompt:", _code(prompt)]
-    parts.append(_table(("", ""), facts))
+        parts += ["Prompt:", code(prompt)]
+    parts.append(table(("", ""), facts))
     return "\n\n".join(parts)
 
 
 def _limits(manifest: Mapping[str, Any], info: DatasetInfo) -> str:
-    licence = _licence(manifest, info)
-    lines = [f"This data set (captions, masks, labels): {licence}. Images: {_text(info.licence) or 'not stated'}."]
-    if licence == DEFAULT_LICENCE:
+    lines = []
+    if not is_free(manifest) and not is_supplied(manifest):
+        lines.append(
+            "Captions were written by a model that saw the image, and may be wrong. They carry what the model learnt: "
+            "its habits of naming frequent things, its errors on rare ones, its stereotypes of people and places."
+        )
+    if not is_free(manifest):
+        lines.append(
+            "Images were collected from the web by their publishers; some parts of the world, some people and some "
+            "classes are shown far more than others. The long tail is kept on purpose."
+        )
+    lines += [
+        "Masking hides the names of the image's own class and their inflections, at broader levels its head nouns and "
+        "broader terms too; a part or a habitat may still give the class away, so results that read captions should "
+        "stand beside results on images and on captions alone.",
+        "Captions with label -1 have the names of all in-distribution classes masked, and those of their own class "
+        "where it is known.",
+    ]
+    lines += [text(note) for note in manifest["source"].get("notes", info.notes)]
+    return _bullets(*lines)
+
+
+def _privacy(manifest: Mapping[str, Any]) -> str:
+    lines = ["Keys, host names and paths of the machine that built it are not part of it."]
+    if not manifest["with_images"]:
+        lines.append("No image is part of it.")
+    elif manifest.get("images") == "stripped":
+        lines.append(
+            "EXIF, GPS positions, XMP, comments and previews were taken out of the images without recompression; the "
+            "orientation alone was kept."
+        )
+    else:
+        lines.append("Images are the original files: what EXIF or GPS data they hold is still in them.")
+    if not is_free(manifest):
+        lines.append("Images may show people, who were not asked; captions may describe them.")
+    return _bullets(*lines)
+
+
+def _licences(manifest: Mapping[str, Any], info: DatasetInfo) -> str:
+    own = licence(manifest, info)
+    lines = [f"This data set (captions, masks, labels): {own}. Images: {text(info.licence) or 'not stated'}."]
+    if own == DEFAULT_LICENCE:
         lines[0] += (
             " InstructBLIP, the captioner of the paper, was trained on data under CC-BY-NC; its captions are for "
             "research. The licence of an image is its publisher's to give."
@@ -259,43 +237,12 @@ def _limits(manifest: Mapping[str, Any], info: DatasetInfo) -> str:
         lines.append(
             "The images are not part of it: `path` and `sha256` say which file of the source each row is about."
         )
-    if _is_supplied(manifest):
+    if is_supplied(manifest):
         lines.append("Captions were supplied by whoever built this data set; their licence is theirs to state.")
-    elif not _is_free(manifest):
-        lines.append("Captions were written by a model that saw the image, and may be wrong.")
-    lines += [
-        "Masking hides the names of the image's own class and their inflections; a broader word, a part or a habitat "
-        "may still give the class away, so results that read captions should stand beside results on images and on "
-        "captions alone.",
-        "Captions with label -1 have the names of all in-distribution classes masked, and those of their own class "
-        "where it is known.",
-    ]
-    lines += [_text(note) for note in manifest["source"].get("notes", info.notes)]
     if homepage := manifest["source"].get("homepage", info.homepage):
-        lines.append(f"Source: {_text(homepage)}")
+        lines.append(f"Source: {text(homepage)}")
+    return _bullets(*lines)
+
+
+def _bullets(*lines: str) -> str:
     return "\n".join(f"- {line}" for line in lines)
-
-
-def _value(value: object) -> str:
-    return _text(value if isinstance(value, str) else canonical_json(value))
-
-
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = [head, ("---",) * len(head), *rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
-
-
-def _text(value: object) -> str:
-    """Foreign text as one line of Markdown that means itself: nothing in it is markup, HTML, a link or a new cell."""
-    line = " ".join("".join(letter if letter.isprintable() else " " for letter in str(value)).split())
-    return re.sub(r"[\\`*_\[\]|~$<>&]", lambda found: _escape(found.group()), line)
-
-
-def _escape(character: str) -> str:
-    return {"<": "&lt;", ">": "&gt;", "&": "&amp;"}.get(character, f"\\{character}")
-
-
-def _code(text: str, language: str = "") -> str:
-    """A code block whose fence is longer than any run of backticks in it."""
-    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
-    return f"{fence}{language}\n{text}\n{fence}"

@@ -25,6 +25,7 @@ class BuildConfig:
         captioner_options: fields of the captioner's dataclass (model, preset, dtype ...).
         splits: which splits; all of the source's where empty.
         mask_level: how much of a class's vocabulary the mask hides.
+        lexicon: a frozen mask lexicon; the one that ships with openmmlo, or one expanded from the names, where None.
         batch_size: images a batch; cut by position in the plan.
         workers: processes on this machine; worker i takes accelerator i.
         prefetch: processes a worker that read and decode ahead; chosen from the cores where None.
@@ -32,6 +33,9 @@ class BuildConfig:
         shard_size: most samples a shard; less where images are large.
         limit: only this many samples, spread evenly over all splits, for a try-out.
         retry: statuses of error rows to try again; ``failed`` means all of them.
+        recaption: change captioner, mask level or lexicon of what is built in ``out``; until that is whole, what is
+            there stays.
+        measure: take the measures of a whole data set and draw its report.
         allow_missing: images that are not there become error rows; without it they stop the build before any work.
         with_images: store the original image bytes in the data set.
         max_pixels: larger images become error rows.
@@ -44,6 +48,7 @@ class BuildConfig:
     captioner_options: dict[str, Any] = field(default_factory=dict)
     splits: tuple[str, ...] = ()
     mask_level: MaskLevel = "strict"
+    lexicon: Path | None = None
     batch_size: int = 16
     workers: int = 1
     prefetch: int | None = None
@@ -51,6 +56,8 @@ class BuildConfig:
     shard_size: int = 1000
     limit: int | None = None
     retry: tuple[str, ...] = ()
+    recaption: bool = False
+    measure: bool = True
     allow_missing: bool = False
     with_images: bool = True
     max_pixels: int = MAX_PIXELS
@@ -82,10 +89,28 @@ class Progress(Protocol):
 
 
 @dataclass(frozen=True)
+class Measured:
+    """What came of measuring a data set.
+
+    Attributes:
+        leak_rate: share of masked captions that still give their class away, of all that were looked at; None where
+            no audit is at hand.
+        report: the page that shows everything; None where it could not be drawn.
+        failed: measure -> why it could not be taken.
+    """
+
+    leak_rate: float | None = None
+    report: Path | None = None
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class BuildResult:
     """How a build ended.
 
     ``rows`` is per split, ``errors`` per status; both over all finished shards. ``warnings`` are what the check found.
+    ``masks`` is for ``id`` and ``ood`` the number of ``rows`` and of those that are ``masked``, once the data set is
+    whole; ``measured`` is what came of measuring it, None where that was not asked for.
     """
 
     out: Path
@@ -99,6 +124,8 @@ class BuildResult:
     fingerprint: str
     halved_batches: int
     warnings: list[str] = field(default_factory=list)
+    masks: dict[str, dict[str, int]] = field(default_factory=dict)
+    measured: Measured | None = None
 
 
 @dataclass(frozen=True)

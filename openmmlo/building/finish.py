@@ -9,17 +9,18 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from openmmlo.building.journal import Journal
 from openmmlo.building.machine import versions
 from openmmlo.building.masking import Masker
 from openmmlo.building.plan import Shard
 from openmmlo.building.prefetch import read_image
-from openmmlo.building.schema import arrow_schema
+from openmmlo.building.schema import arrow_schema, parquet_writer
+from openmmlo.building.stored import StoredImages
 from openmmlo.building.word_counts import ShardCounts
 from openmmlo.building.workspace import Workspace, sync_folder, write_aside
 from openmmlo.errors import SampleFailed
@@ -30,18 +31,35 @@ _GROUP_BYTES = 100 * 2**20  # the Hub's viewer wants row groups below this
 Row = dict[str, Any]
 
 
+@dataclass
+class _Counts:
+    """Counts of one shard; ``ood_rows`` and ``masked_ood_rows`` are of label -1."""
+
+    words: ShardCounts = field(default_factory=ShardCounts)
+    ood_rows: int = 0
+    masked_ood_rows: int = 0
+
+
 class Finisher:
     """Writes finished shards.
 
     Args:
         group_rows: plan positions a row group.
         with_images: whether the image column holds the original bytes; without it the column is left out.
+        earlier: the build that this one is a recaption of.
     """
 
     def __init__(
-        self, workspace: Workspace, info: DatasetInfo, masker: Masker, group_rows: int, with_images: bool
+        self,
+        workspace: Workspace,
+        info: DatasetInfo,
+        masker: Masker,
+        group_rows: int,
+        with_images: bool,
+        earlier: Workspace | None = None,
     ) -> None:
         self.workspace = workspace
+        self.earlier = earlier
         self.masker = masker
         self.group_rows = group_rows
         self.with_images = with_images
@@ -51,7 +69,7 @@ class Finisher:
         """Write the shard's parquet file and summary, then drop its journal. Doing it twice changes nothing."""
         frames = journal.read()
         records = {record["p"]: record for frame in frames for record in frame["records"]}
-        counts = ShardCounts()
+        counts = _Counts()
         errors: list[Row] = []
         rows = self._write(shard, samples, records, counts, errors)
         aside = self.workspace.aside(shard.name)
@@ -60,10 +78,12 @@ class Finisher:
             "bytes": aside.stat().st_size,
             "sha256": _file_digest(aside),
             "errors": errors,
-            "counts": counts.to_json(),
+            "counts": counts.words.to_json(),
+            "ood_rows": counts.ood_rows,
+            "masked_ood_rows": counts.masked_ood_rows,
             "seconds": round(sum(frame["seconds"] for frame in frames), 3),
             "halved_batches": sum(bool(frame["halved"]) for frame in frames),
-            "versions": versions(),
+            "versions": _merged([frame["versions"] for frame in frames if "versions" in frame]),
         }
         write_aside(self.workspace.summary(shard.name), json.dumps(summary, ensure_ascii=True, separators=(",", ":")))
         aside.replace(self.workspace.parquet(shard.name))
@@ -74,23 +94,17 @@ class Finisher:
         )
 
     def _write(
-        self, shard: Shard, samples: list[Sample], records: dict[int, Row], counts: ShardCounts, errors: list[Row]
+        self, shard: Shard, samples: list[Sample], records: dict[int, Row], counts: _Counts, errors: list[Row]
     ) -> int:
         """Write the parquet file aside; row groups are cut by position, and where one would grow too large."""
-        compression = {name: "ZSTD" for name in self.schema.names if name != "image"}
         written = 0
+        before = [place.parquet(shard.name) for place in (self.workspace, self.earlier) if place]
+        stored = StoredImages(*before)
         with self.workspace.aside(shard.name).open("wb") as file:
-            with pq.ParquetWriter(
-                file,
-                self.schema,
-                compression=compression,
-                use_dictionary=["label", "class_key"],
-                write_page_index=True,
-                store_schema=True,
-            ) as writer:
+            with parquet_writer(file, self.schema) as writer:
                 for start in range(0, len(samples), self.group_rows):
                     positions = range(start, min(start + self.group_rows, len(samples)))
-                    for group in self._groups(shard, positions, samples, records, counts, errors):
+                    for group in self._groups(stored, positions, samples, records, counts, errors):
                         writer.write_table(pa.Table.from_pylist(group, schema=self.schema), row_group_size=len(group))
                         written += len(group)
             file.flush()
@@ -99,11 +113,11 @@ class Finisher:
 
     def _groups(
         self,
-        shard: Shard,
+        stored: StoredImages,
         positions: range,
         samples: list[Sample],
         records: dict[int, Row],
-        counts: ShardCounts,
+        counts: _Counts,
         errors: list[Row],
     ) -> Iterator[list[Row]]:
         group: list[Row] = []
@@ -113,7 +127,7 @@ class Finisher:
             try:
                 if record["s"] != Status.OK:
                     raise SampleFailed(Status(record["s"]), record["r"])
-                row, length = self._row(shard, sample, record, counts)
+                row, length = self._row(stored, sample, record, counts)
             except SampleFailed as failed:
                 errors.append(_error_row(position, sample, failed))
                 continue
@@ -125,15 +139,18 @@ class Finisher:
         if group:
             yield group
 
-    def _row(self, shard: Shard, sample: Sample, record: Row, counts: ShardCounts) -> tuple[Row, int]:
+    def _row(self, stored: StoredImages, sample: Sample, record: Row, counts: _Counts) -> tuple[Row, int]:
         image = None
         length = 0
         if self.with_images:
-            data = self._image(shard, sample, record["h"])
+            data = stored.get(sample.sample_id, record["h"]) or _image(sample, record["h"])
             image = {"bytes": data, "path": sample.image.locator.rpartition("/")[2]}
             length = len(data)
         caption = self.masker.mask(sample.sample_id, record["c"], sample.class_key, ood=sample.label == OOD_LABEL)
-        counts.add(sample.split, sample.class_key, caption)
+        counts.words.add(sample.split, sample.class_key, caption)
+        if sample.label == OOD_LABEL:
+            counts.ood_rows += 1
+            counts.masked_ood_rows += bool(caption.spans)
         row = {
             "sample_id": sample.sample_id,
             "image": image,
@@ -151,43 +168,22 @@ class Finisher:
             del row["image"]
         return row, length
 
-    def _image(self, shard: Shard, sample: Sample, digest: str) -> bytes:
-        """The bytes that were captioned: from the source or, where it changed since, from the shard written before."""
-        try:
-            data = read_image(sample)
-            if hashlib.sha256(data).hexdigest() == digest:
-                return data
-            failed = SampleFailed(Status.CHANGED, "the image changed between captioning and writing")
-        except SampleFailed as error:
-            failed = error
-        before = self.workspace.parquet(shard.name)
-        if before.exists():  # a retry: rows that were good stay as they are
-            wanted = [("sample_id", "=", sample.sample_id), ("sha256", "=", digest)]
-            for row in pq.read_table(before, columns=["image"], filters=wanted).to_pylist():
-                stored: bytes = row["image"]["bytes"]
-                return stored
-        raise failed
 
-    @staticmethod
-    def reopened(workspace: Workspace, shard: Shard, samples: list[Sample]) -> list[dict[str, Any]]:
-        """The journal frames that a finished shard would have left."""
-        summary = json.loads(workspace.summary(shard.name).read_bytes())
-        columns = ["sample_id", "caption", "sha256", "width", "height"]
-        position_of = {sample.sample_id: position for position, sample in enumerate(samples)}
-        records: list[Row] = [
-            {
-                "p": position_of[row["sample_id"]],
-                "s": Status.OK,
-                "c": row["caption"],
-                "h": row["sha256"],
-                "x": row["width"],
-                "y": row["height"],
-            }
-            for row in pq.read_table(workspace.parquet(shard.name), columns=columns).to_pylist()
-        ]
-        records += [{"p": item["position"], "s": item["status"], "r": item["reason"]} for item in summary["errors"]]
-        halved = [{"records": [], "seconds": 0, "halved": True}] * summary["halved_batches"]
-        return [{"records": records, "seconds": summary["seconds"], "halved": False}, *halved]
+def _image(sample: Sample, digest: str) -> bytes:
+    """The bytes that were captioned, from the source."""
+    data = read_image(sample)
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise SampleFailed(Status.CHANGED, "the image changed between captioning and writing")
+    return data
+
+
+def _merged(earlier: list[dict[str, str]]) -> dict[str, str]:
+    """Versions that a shard was made on: those of this run, and those of earlier ones whose captions it holds."""
+    found = {name: {version} for name, version in versions().items()}
+    for one in earlier:
+        for name, text in one.items():
+            found.setdefault(name, set()).update(text.split(", "))
+    return {name: ", ".join(sorted(several)) for name, several in found.items()}
 
 
 def _error_row(position: int, sample: Sample, failed: SampleFailed) -> Row:

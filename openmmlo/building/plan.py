@@ -23,6 +23,7 @@ from openmmlo.sources.files import FileImage
 
 FORMAT = 1  # of the output folder; raised when a build could no longer be resumed by newer code
 
+_RECAPTION = ("captioner", "masking")  # parts of an identity that a recaption may change
 _CHUNK = 8192
 _SHARD_BYTES = 250 * 2**20  # aimed at, so that files stay below the Hub's comfortable 500 MB
 _GROUP_BYTES = 32 * 2**20
@@ -242,16 +243,28 @@ def fingerprint(identity: Mapping[str, Any]) -> str:
     return digest_of(identity)
 
 
-def refuse_difference(before: Mapping[str, Any], now: Mapping[str, Any], out: Path) -> None:
-    """Raise BuildRefused where two identities differ, naming what differs and both fingerprints."""
+def refuse_difference(before: Mapping[str, Any], now: Mapping[str, Any], out: Path, recaption: bool = False) -> None:
+    """Raise BuildRefused where two identities differ, naming what differs and both fingerprints.
+
+    Args:
+        recaption: whether captioner and mask may differ.
+    """
     if digest_of(before) == digest_of(now):
         return
     changes = list(_differences(before, now, ""))
+    only_captions = all(key.partition(".")[0] in _RECAPTION for key, _, _ in changes)
+    if recaption and only_captions:
+        return
     shown = "\n".join(f"  {key}: {old} -> {new}" for key, old, new in changes[:8])
     more = f"\n  and {len(changes) - 8} more" if len(changes) > 8 else ""
+    remedy = "restore the inputs, or give --out a new folder."
+    if only_captions:
+        remedy = "restore the inputs, give --out a new folder, or say --recaption to replace captions and masks here."
+    elif recaption:
+        remedy = f"--recaption changes captioner, mask level and lexicon alone; {remedy}"
     raise BuildRefused(
         f"{out} was begun with other inputs (fingerprint {digest_of(before)[:16]}, now {digest_of(now)[:16]}):\n"
-        f"{shown}{more}\nOne folder never mixes two builds: restore the inputs, or give --out a new folder."
+        f"{shown}{more}\nOne folder never mixes two builds: {remedy}"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 import os
 import signal
@@ -14,9 +15,11 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
-from openmmlo.building.captioners import Captioner
+from PIL import Image
+
+from openmmlo.building.captioners import Captioner, reads_images
 from openmmlo.building.captioning import captioner_failure
-from openmmlo.building.images import DecodedImage, decode
+from openmmlo.building.images import decode
 from openmmlo.errors import OpenmmloError, SampleFailed
 from openmmlo.records import Sample, Status
 
@@ -30,6 +33,34 @@ PROBLEMS = {
     Status.NAME: "the file name is not valid UTF-8; rename the file",
     Status.UNREADABLE: "not a regular file",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of an image that was decoded before: SHA-256 of its bytes, and its upright size in pixels."""
+
+    sha256: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeldImage:
+    """A reference to an image whose bytes are at hand, under the locator that it has in its source."""
+
+    locator: str
+    data: bytes
+
+    def read(self) -> bytes:
+        return self.data
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A sample to prepare, and what an earlier build knows of its image."""
+
+    sample: Sample
+    facts: Facts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +80,36 @@ class Prepared:
     height: int = 0
 
 
-def prepare(sample: Sample, captioner: Captioner, max_pixels: int) -> Prepared:
-    """Read, hash, fully decode and prepare one sample. Never raises for a bad image."""
-    if sample.problem is not None:
+def prepare(wanted: Wanted, captioner: Captioner, max_pixels: int) -> Prepared:
+    """Read, hash, fully decode and prepare one sample. Never raises for a bad image.
+
+    Where the image's facts are known, a captioner that does not look at images gets a blank one, and any other gets
+    the image only if its content is still the same.
+    """
+    sample, facts = wanted.sample, wanted.facts
+    blank = facts is not None and not reads_images(captioner)
+    if sample.problem is not None and not blank:
         return Prepared(sample.problem, PROBLEMS.get(sample.problem, sample.problem.value))
     try:
-        decoded = decode(read_image(sample), max_pixels)
-        payload = _payload(captioner, sample, decoded)
+        if facts is not None and blank:
+            payload = _payload(captioner, sample, Image.new("RGB", (1, 1)))
+        else:
+            data = read_image(sample)
+            if facts is not None and hashlib.sha256(data).hexdigest() != facts.sha256:
+                return Prepared(Status.CHANGED, "the image changed since it was first captioned")
+            decoded = decode(data, max_pixels)
+            facts = Facts(decoded.sha256, decoded.width, decoded.height)
+            payload = _payload(captioner, sample, decoded.image)
     except SampleFailed as failed:
         return Prepared(failed.status, failed.reason, failed.detail)
     except MemoryError:
         return Prepared(Status.TOO_LARGE, "decoding it took more memory than there was")
-    return Prepared(Status.OK, "", "", payload, decoded.sha256, decoded.width, decoded.height)
+    return Prepared(Status.OK, "", "", payload, facts.sha256, facts.width, facts.height)
 
 
-def _payload(captioner: Captioner, sample: Sample, decoded: DecodedImage) -> Any:
+def _payload(captioner: Captioner, sample: Sample, image: Image.Image) -> Any:
     try:
-        return captioner.prepare(sample, decoded.image)
+        return captioner.prepare(sample, image)
     except (MemoryError, OpenmmloError, SampleFailed):
         raise
     except Exception as error:
@@ -101,13 +145,13 @@ class Prefetch:
         self._batch_bytes = 1
         self._pool = self._start(processes) if processes else None
 
-    def run(self, batches: Iterator[tuple[T, list[Sample]]]) -> Iterator[tuple[T, list[Prepared]]]:
+    def run(self, batches: Iterator[tuple[T, list[Wanted]]]) -> Iterator[tuple[T, list[Prepared]]]:
         """Yield (key, prepared samples) for each (key, samples), in order."""
         if self._pool is None:
             for key, samples in batches:
                 yield key, [prepare(sample, self.captioner, self.max_pixels) for sample in samples]
             return
-        waiting: deque[tuple[T, list[Sample], Future[list[Prepared]]]] = deque()
+        waiting: deque[tuple[T, list[Wanted], Future[list[Prepared]]]] = deque()
         for key, samples in batches:
             waiting.append((key, samples, self._submit(samples)))
             while len(waiting) > max(1, min(2 * self.processes, _AHEAD_BYTES // self._batch_bytes)):
@@ -119,7 +163,7 @@ class Prefetch:
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _first(self, waiting: deque[tuple[T, list[Sample], Future[list[Prepared]]]]) -> tuple[T, list[Prepared]]:
+    def _first(self, waiting: deque[tuple[T, list[Wanted], Future[list[Prepared]]]]) -> tuple[T, list[Prepared]]:
         key, samples, future = waiting.popleft()
         try:
             prepared = future.result()
@@ -131,7 +175,7 @@ class Prefetch:
                 waiting[index] = (other, rest, self._submit(rest))
             return key, self._one_by_one(samples)
 
-    def _submit(self, samples: list[Sample]) -> Future[list[Prepared]]:
+    def _submit(self, samples: list[Wanted]) -> Future[list[Prepared]]:
         try:
             return self._running().submit(_prepare_batch, samples)
         except BrokenProcessPool:  # broken by a batch that is still waiting; that one is found in its turn
@@ -139,7 +183,7 @@ class Prefetch:
             broken.set_exception(BrokenProcessPool("the pool broke before this batch was handed in"))
             return broken
 
-    def _one_by_one(self, samples: list[Sample]) -> list[Prepared]:
+    def _one_by_one(self, samples: list[Wanted]) -> list[Prepared]:
         prepared: list[Prepared] = []
         pool = self._start_surely()
         for sample in samples:
@@ -202,7 +246,7 @@ def _start_process(captioner: Captioner, max_pixels: int) -> None:
     _captioner, _max_pixels = captioner, max_pixels
 
 
-def _prepare_batch(samples: list[Sample]) -> list[Prepared]:
+def _prepare_batch(samples: list[Wanted]) -> list[Prepared]:
     if _captioner is None:
         raise RuntimeError("the prefetch process was not started by Prefetch")
     return [prepare(sample, _captioner, _max_pixels) for sample in samples]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from openmmlo.records import DatasetInfo
 
@@ -45,6 +46,24 @@ def arrow_schema(info: DatasetInfo, with_images: bool) -> pa.Schema:
     features = {name: feature(name, info) for name in names}
     metadata = {"huggingface": json.dumps({"info": {"features": features}}, ensure_ascii=True)}
     return pa.schema([pa.field(name, COLUMNS[name]) for name in names], metadata=metadata)
+
+
+def parquet_writer(file: BinaryIO, schema: pa.Schema) -> pq.ParquetWriter:
+    """A writer of data files, laid out for the Hub's viewer; equal row groups give equal bytes.
+
+    Images are compressed already; a page index lets a reader fetch single rows. The ``huggingface`` metadata stands
+    in the file once: Arrow's own copy of the schema would hold it a second time, for 8,142 classes 260 KB a file.
+    """
+    writer = pq.ParquetWriter(
+        file,
+        schema,
+        compression={name: "ZSTD" for name in schema.names if name != "image"},
+        use_dictionary=["label", "class_key"],
+        write_page_index=True,
+        store_schema=False,
+    )
+    writer.add_key_value_metadata(schema.metadata)
+    return writer
 
 
 def feature(name: str, info: DatasetInfo) -> dict[str, Any]:

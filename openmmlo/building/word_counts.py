@@ -152,14 +152,14 @@ def write_counts(folder: Path, counts: ShardCounts, info: DatasetInfo) -> list[P
     leading apostrophe; the label is the column to join on.
     """
     classes, frequencies = folder / "class_counts.csv", folder / "word_counts.csv"
-    _write_csv(classes, _class_table(counts, info))
+    write_csv(classes, _class_table(counts, info))
     raw: Counter[str] = Counter()
     masked: Counter[str] = Counter()
     for split in counts.splits.values():
         raw.update(split.raw_words)
         masked.update(split.masked_words)
     order = sorted(raw.keys() | masked.keys(), key=lambda word: (-raw[word], -masked[word], word))
-    _write_csv(frequencies, [("word", "raw", "masked"), *((word, raw[word], masked[word]) for word in order)])
+    write_csv(frequencies, [("word", "raw", "masked"), *((word, raw[word], masked[word]) for word in order)])
     return [classes, frequencies]
 
 
@@ -169,22 +169,27 @@ def _class_table(counts: ShardCounts, info: DatasetInfo) -> Iterable[Sequence[st
     yield ["label", "class_key", "name", *splits, "shot_group"]
     for label, (item, group) in enumerate(zip(info.classes, groups, strict=True)):
         rows = [counts.splits[split].class_rows[item.key] for split in splits]
-        yield [label, _cell(item.key), _cell(item.name), *rows, group]
+        yield [label, cell(item.key), cell(item.name), *rows, group]
     known = {item.key for item in info.classes}
     names = {item.key: item.name for item in info.ood_classes}
     for key in sorted({key for split in counts.splits.values() for key in split.class_rows} - known):
         rows = [counts.splits[split].class_rows[key] for split in splits]
-        yield [OOD_LABEL, _cell(key), _cell(names.get(key, "")), *rows, ""]
+        yield [OOD_LABEL, cell(key), cell(names.get(key, "")), *rows, ""]
 
 
 _SPLIT_ORDER = {split: place for place, split in enumerate(("train", "val", "test", "open"))}
 
 
-def _cell(text: str) -> str:
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n", "'")) else text
+def cell(text: str) -> str:
+    """Text that a spreadsheet takes as text: what it would read as a formula gets a leading apostrophe."""
+    return f"'{text}" if text.startswith(_FORMULAS) else text
 
 
-def _write_csv(path: Path, rows: Iterable[Sequence[str | int]]) -> None:
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "'", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
+
+def write_csv(path: Path, rows: Iterable[Sequence[str | int]]) -> None:
+    """Write a table: UTF-8, lines end with a line feed, surrogates escaped; text cells are the caller's to guard."""
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(rows)
     write_aside(path, text.getvalue().encode("utf-8", "backslashreplace"))

@@ -6,19 +6,21 @@ The same code runs in the calling process and in worker processes; runners diffe
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from openmmlo.building.captioners import Captioner
+from openmmlo.building.captioners import Captioner, KeepsBooks, reads_images
 from openmmlo.building.captioning import BatchCaptioner, LossGuard, out_of_memory
 from openmmlo.building.finish import Finisher
 from openmmlo.building.journal import Journal
 from openmmlo.building.masking import Masker
 from openmmlo.building.plan import Shard, read_shard
-from openmmlo.building.prefetch import Prefetch, Prepared
+from openmmlo.building.prefetch import Facts, HeldImage, Prefetch, Prepared, Wanted
+from openmmlo.building.recaption import Earlier, frames_of_finished
+from openmmlo.building.stored import StoredImages
 from openmmlo.building.workspace import Workspace, space_needed
 from openmmlo.errors import OpenmmloError, SampleFailed
 from openmmlo.records import DatasetInfo, Sample, Source, Status
@@ -39,6 +41,7 @@ class WorkerSpec:
     prefetch: int
     max_pixels: int
     with_images: bool
+    earlier: Earlier | None = None
     worker: int = 0
 
 
@@ -58,11 +61,22 @@ class _Open:
     journal: Journal
     samples: list[Sample]
     missing: list[int]
+    facts: dict[int, Facts]
+    stored: StoredImages
     release: Callable[[], None]
+    carried: int = 0
     left: int = field(init=False)
 
     def __post_init__(self) -> None:
         self.left = len(self.missing)
+
+    def wanted(self, position: int) -> Wanted:
+        """A sample with what is known of its image; the bytes too, where they are stored here."""
+        sample, facts = self.samples[position], self.facts.get(position)
+        data = self.stored.get(sample.sample_id, facts.sha256) if facts else None
+        if data is not None:
+            sample = replace(sample, image=HeldImage(sample.image.locator, data), problem=None)
+        return Wanted(sample, facts)
 
 
 def work(spec: WorkerSpec, claim: Callable[[], Shard | None], report: Report) -> None:
@@ -98,7 +112,8 @@ class _Worker:
         self.prefetch = prefetch
         self.background = background
         self.stack = stack
-        self.finisher = Finisher(spec.workspace, spec.info, spec.masker, spec.group_rows, spec.with_images)
+        earlier = spec.earlier.workspace if spec.earlier else None
+        self.finisher = Finisher(spec.workspace, spec.info, spec.masker, spec.group_rows, spec.with_images, earlier)
         self.finishing: list[Future[None]] = []
         self.guard = LossGuard(spec.captioner.name)
         self.loaded = False
@@ -109,16 +124,19 @@ class _Worker:
             started = time.perf_counter()
             records, halved = self._caption(opened, positions, prepared, batcher)
             seconds = time.perf_counter() - started
-            opened.journal.append({"records": records, "seconds": round(seconds, 4), "halved": halved})
+            if records:
+                opened.journal.append({"records": records, "seconds": round(seconds, 4), "halved": halved})
             failed = sum(record["s"] != Status.OK for record in records)
             self.report.advance(len(records), failed)
             opened.left -= len(records)
             if not opened.left:
                 self._finish(opened)
+            if batcher.stopped:  # only now: what was captioned before is kept
+                raise batcher.stopped
         for future in self.finishing:
             future.result()
 
-    def _batches(self) -> Iterator[tuple[tuple[_Open, list[int]], list[Sample]]]:
+    def _batches(self) -> Iterator[tuple[tuple[_Open, list[int]], list[Wanted]]]:
         """Batches of positions whose records are missing, shard after shard; cut by position in the shard."""
         size = self.spec.batch_size
         while (shard := self.claim()) is not None:
@@ -127,6 +145,8 @@ class _Worker:
                 opened.release()
                 self.report.advance(len(shard), 0)
                 continue
+            if opened.carried:
+                self.report.advance(opened.carried, 0)
             if not opened.missing:
                 self._finish(opened)
                 continue
@@ -135,7 +155,7 @@ class _Worker:
                 batch = range(start, min(start + size, len(shard)))
                 positions = [position for position in batch if position in missing]
                 if positions:
-                    yield (opened, positions), [opened.samples[position] for position in positions]
+                    yield (opened, positions), [opened.wanted(position) for position in positions]
 
     def _open(self, shard: Shard) -> _Open:
         workspace = self.spec.workspace
@@ -149,9 +169,22 @@ class _Worker:
         self.stack.callback(holder.close)
         journal = Journal(workspace.journal(shard.name))
         samples = read_shard(workspace.plan_table(self.spec.plan_name), shard, self.spec.source)
-        known = {record["p"] for frame in journal.read() for record in frame["records"]}
+        frames, carried = journal.read(), 0
+        facts: dict[int, Facts] = {}
+        stored = StoredImages()
+        if self.spec.earlier and not workspace.is_finished(shard.name):
+            if not journal.path.exists():
+                frames = self.spec.earlier.carried(shard, samples)
+                carried = sum(len(frame["records"]) for frame in frames)
+                if carried:
+                    journal.replace(frames)
+            if not self.spec.earlier.same_captioner:
+                facts = self.spec.earlier.facts(shard, samples)
+            if reads_images(self.spec.captioner):
+                stored = self.spec.earlier.images(shard)
+        known = {record["p"] for frame in frames for record in frame["records"]}
         missing = [position for position in range(len(shard)) if position not in known]
-        return _Open(shard, journal, samples, missing, holder.close)
+        return _Open(shard, journal, samples, missing, facts, stored, holder.close, carried)
 
     def _caption(
         self, opened: _Open, positions: list[int], prepared: list[Prepared], batcher: BatchCaptioner
@@ -166,6 +199,8 @@ class _Worker:
             outcome = (
                 next(captions) if item.status is Status.OK else SampleFailed(item.status, item.reason, item.detail)
             )
+            if outcome is None:  # the captioner stopped before it came to this one
+                continue
             self.guard.notice(outcome)
             if isinstance(outcome, SampleFailed):
                 if outcome.detail:
@@ -178,8 +213,11 @@ class _Worker:
         return records, halved
 
     def _load(self) -> None:
+        captioner = self.spec.captioner
         try:
-            self.spec.captioner.load(self.spec.worker)
+            if isinstance(captioner, KeepsBooks):
+                captioner.open_books(self.spec.workspace.books(captioner.identity()))
+            captioner.load(self.spec.worker)
         except Exception as error:
             if not out_of_memory(error):
                 raise
@@ -191,6 +229,7 @@ class _Worker:
 
     def _finish(self, opened: _Open) -> None:
         """Write the shard in the background; at most two wait, so that memory stays bounded."""
+        opened.stored = StoredImages()  # a row group of images may hang on the one that captioning read
 
         def task() -> None:
             self.finisher.finish(opened.shard, opened.samples, opened.journal)
@@ -205,7 +244,7 @@ class _Worker:
         self.report.say(message)
 
 
-def reopen(spec: WorkerSpec, shard: Shard, statuses: set[str]) -> int:
+def reopen(spec: WorkerSpec, shard: Shard, statuses: Collection[str]) -> int:
     """Forget a shard's failures of these statuses, so that they are tried again; returns how many they are.
 
     A finished shard turns back into a journal and counts as unfinished from here on; a begun one loses the records.
@@ -216,11 +255,14 @@ def reopen(spec: WorkerSpec, shard: Shard, statuses: set[str]) -> int:
         frames = journal.read()
         if not frames and workspace.parquet(shard.name).exists():
             samples = read_shard(workspace.plan_table(spec.plan_name), shard, spec.source)
-            frames = Finisher.reopened(workspace, shard, samples)
+            frames = frames_of_finished(workspace, shard, samples)
         kept = [{**frame, "records": [row for row in frame["records"] if row["s"] not in statuses]} for frame in frames]
         forgotten = sum(len(old["records"]) - len(new["records"]) for old, new in zip(frames, kept, strict=True))
-        if forgotten:
-            # A folder with a manifest is a whole data set; from here on this one is not.
-            workspace.manifest.unlink(missing_ok=True)
+        if forgotten and workspace.recaption:
             journal.replace(kept)
+        elif forgotten:
+            refusal = f"{workspace.out} is being assembled by another process; try again in a moment."
+            with workspace.lock("assembly", refusal):  # it must not write a manifest while this is under way
+                workspace.unpublish()
+                journal.replace(kept)
     return forgotten

@@ -7,8 +7,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from openmmlo.errors import BuildRefused, DiskFull
+from openmmlo.records import digest_of
+
+MEASURED = ("stats.json", "label_noun_counts.csv", "quality.json", "audit.json", "report.html")
+"""What is measured on a whole data set; it goes when the data set changes."""
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _PATIENCE = 5.0  # seconds that a lock is waited for: a killed builder's children need a moment to notice
@@ -25,18 +29,55 @@ _PATIENCE = 5.0  # seconds that a lock is waited for: a killed builder's childre
 class Workspace:
     """The files of one output folder.
 
-    What users get lies in ``out`` itself; what a build needs to resume lies in ``out/.openmmlo``.
+    What users get lies in ``out`` itself; what a build needs to resume lies in ``out/.openmmlo``. A recaption is
+    built aside, below ``out/.openmmlo/recaptions``, until it is whole; ``recaption`` is its name there.
     """
 
     out: Path
+    recaption: str = ""
+
+    @property
+    def main(self) -> Workspace:
+        """The folder's own build: what a recaption will take the place of."""
+        return Workspace(self.out)
 
     @property
     def state(self) -> Path:
-        return self.out / ".openmmlo"
+        home = self.out / ".openmmlo"
+        return home / "recaptions" / self.recaption if self.recaption else home
 
     @property
     def data(self) -> Path:
-        return self.out / "data"
+        return self.state / "data" if self.recaption else self.out / "data"
+
+    @property
+    def promoting(self) -> Path:
+        """A whole recaption that is taking the place of what was there; only a kill leaves it behind."""
+        return self.main.state / "promoting"
+
+    def recaptions(self) -> list[Workspace]:
+        """The recaptions that were begun in this folder and are not whole yet."""
+        plans = sorted(self.main.state.glob("recaptions/*/plan.json"))
+        return [Workspace(self.out, path.parent.name) for path in plans]
+
+    def plan(self) -> dict[str, Any] | None:
+        """What plan.json holds: identity, fingerprint, shards; None before a build has begun."""
+        paths = [self.plan_json] if self.recaption else [self.promoting / "plan.json", self.plan_json]
+        for path in paths:
+            try:
+                value: dict[str, Any] = json.loads(path.read_bytes())
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            return value
+        return None
+
+    def books(self, captioner: Mapping[str, Any]) -> Path:
+        """Where a captioner of this identity keeps its books, whatever is built with it in this folder."""
+        return self.main.state / "books" / digest_of(captioner)[:16]
+
+    def kept_captions(self, captioner: Mapping[str, Any]) -> Path:
+        """Journals of the captions that a captioner of this identity once wrote here, and others replaced."""
+        return self.main.state / "captions" / digest_of(captioner)[:16]
 
     @property
     def plan_json(self) -> Path:
@@ -48,7 +89,7 @@ class Workspace:
 
     @property
     def log_path(self) -> Path:
-        return self.state / "log.jsonl"
+        return self.main.state / "log.jsonl"
 
     @property
     def manifest(self) -> Path:
@@ -77,7 +118,7 @@ class Workspace:
         """Raises BuildRefused where ``out`` is a file, or holds something that is not a build."""
         if self.out.exists() and not self.out.is_dir():
             raise BuildRefused(f"{self.out} is a file. Give --out a new or empty folder.")
-        if self.out.exists() and not self.state.is_dir() and any(self.out.iterdir()):
+        if self.out.exists() and not self.main.state.is_dir() and any(self.out.iterdir()):
             raise BuildRefused(
                 f"{self.out} is not empty and holds no openmmlo build. Give --out a new or empty folder."
             )
@@ -86,8 +127,9 @@ class Workspace:
         """Make the folders. Raises BuildRefused where that cannot or must not be."""
         self.refuse_foreign()
         try:
-            for folder in ("plans", "journals", "shards", "locks"):
+            for folder in ("plans", "journals", "shards"):
                 (self.state / folder).mkdir(parents=True, exist_ok=True)
+            (self.main.state / "locks").mkdir(exist_ok=True)
             self.data.mkdir(exist_ok=True)
         except OSError as error:
             if error.errno in _NO_SPACE:
@@ -97,8 +139,12 @@ class Workspace:
 
     @contextmanager
     def lock(self, name: str, refusal: str, patience: float = _PATIENCE) -> Iterator[None]:
-        """Hold a lock of this folder, or raise BuildRefused with ``refusal``."""
-        lock = FileLock(self.state / "locks" / f"{name}.lock", thread_local=False)
+        """Hold a lock of this build, or raise BuildRefused with ``refusal``.
+
+        Locks of a recaption lie beside those of the folder's own build: they must outlast its move.
+        """
+        own = f"{self.recaption}-{name}" if self.recaption else name
+        lock = FileLock(self.main.state / "locks" / f"{own}.lock", thread_local=False)
         try:
             lock.acquire(timeout=patience)
         except Timeout as error:
@@ -107,6 +153,26 @@ class Workspace:
             yield
         finally:
             lock.release()
+
+    @contextmanager
+    def nobody_at_work(self) -> Iterator[bool]:
+        """Hold the locks of all slices of every build in this folder; gives False where one of them is held."""
+        with ExitStack() as stack:
+            try:
+                for path in sorted((self.main.state / "locks").glob("*slice-*.lock")):
+                    lock = FileLock(path, thread_local=False)
+                    lock.acquire(timeout=0)
+                    stack.callback(lock.release)
+            except Timeout:
+                yield False
+            else:
+                yield True
+
+    def unpublish(self) -> None:
+        """Take away what says that the folder holds a whole data set, and what was measured on it: it will change."""
+        for name in MEASURED:
+            (self.out / name).unlink(missing_ok=True)
+        self.manifest.unlink(missing_ok=True)  # last: a folder without it is not looked at further
 
     def finished(self, shards: list[str]) -> set[str]:
         """Names of the shards that are complete: renamed into place, and not reopened for a retry."""

@@ -178,7 +178,8 @@ class INaturalist2018:
         for key in self._keys(order, categories):
             name = (categories[int(key)].name if categories else "") or key
             names = (name, *_abbreviated(name), *common.get(key, ()))
-            classes.append(ClassInfo(key, name, tuple(dict.fromkeys(names))))
+            groups = (categories[int(key)].group,) if categories and categories[int(key)].group else ()
+            classes.append(ClassInfo(key, name, tuple(dict.fromkeys(names)), groups))
         return tuple(classes)
 
     def _keys(self, order: LabelOrder, categories: tuple[Category, ...]) -> list[str]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from openmmlo.building.captioning import BatchCaptioner, LossGuard, out_of_memory
-from openmmlo.errors import OpenmmloError, SampleFailed
+from openmmlo.building.captioning import BatchCaptioner, LossGuard, Outcome, out_of_memory
+from openmmlo.errors import CaptioningStopped, OpenmmloError, SampleFailed
 from openmmlo.records import Finding, Sample, Status
 
 
@@ -47,7 +48,7 @@ class Fussy:
         return [item.upper() for item in prepared]
 
 
-def run(captioner: Fussy, inputs: list[str]) -> tuple[list[str | SampleFailed], bool, list[str]]:
+def run(captioner: Fussy, inputs: list[str]) -> tuple[list[Outcome], bool, list[str]]:
     said: list[str] = []
     outcomes, halved = BatchCaptioner(captioner, said.append).caption(inputs)
     return outcomes, halved, said
@@ -148,3 +149,60 @@ def test_a_caption_that_is_no_text_is_refused() -> None:
 
     with pytest.raises(OpenmmloError, match="gave NoneType for a caption"):
         run(Mute(), ["a"])
+
+
+class Choosy(Fussy):
+    """Fails inputs in ``breaks`` without costing the others theirs, and stops at an exclamation mark."""
+
+    def caption(self, prepared: Sequence[Any]) -> list[str | SampleFailed]:  # type: ignore[override]
+        refused = SampleFailed(Status.CAPTIONER, "refused")
+        said = [refused if item in self.breaks else item.upper().replace("Z", "") for item in prepared]
+        if "!" in prepared:
+            place = list(prepared).index("!")
+            kept = [*said[:place], *[None] * (len(said) - place)]
+            raise CaptioningStopped("the server is gone", kept)
+        return said
+
+
+def test_a_captioner_may_fail_one_sample_of_a_batch() -> None:
+    outcomes, _, _ = run(Choosy(breaks=frozenset("b")), list("abcz"))
+    assert [outcomes[0], outcomes[2]] == ["A", "C"]
+    refused, empty = outcomes[1], outcomes[3]
+    assert isinstance(refused, SampleFailed)
+    assert refused.reason == "refused"
+    assert isinstance(empty, SampleFailed)
+    assert empty.status is Status.NO_CAPTION
+
+
+def test_what_a_captioner_has_when_it_stops_is_kept() -> None:
+    batcher = BatchCaptioner(Choosy(breaks=frozenset("b")), lambda message: None)
+    outcomes, _ = batcher.caption(list("abz!c"))
+    assert outcomes[0] == "A"
+    assert [type(outcome) for outcome in outcomes[1:]] == [SampleFailed, SampleFailed, type(None), type(None)]
+    assert str(batcher.stopped) == "the server is gone"
+
+
+def test_parts_before_the_one_it_stopped_in_are_kept_too() -> None:
+    batcher = BatchCaptioner(Choosy(), lambda message: None)
+    batcher.most = 2
+    assert batcher.caption(list("abc!ef")) == (["A", "B", "C", None, None, None], True)
+
+
+def test_outcomes_that_do_not_fit_their_batch_are_not_mixed_up() -> None:
+    class Confused(Fussy):
+        def caption(self, prepared: Sequence[Any]) -> list[str]:
+            if len(prepared) > 1:
+                raise ValueError("one by one, please")
+            if prepared == ["b"]:
+                raise CaptioningStopped("gone", ["not b"])
+            return super().caption(prepared)
+
+    batcher = BatchCaptioner(Confused(), lambda message: None)
+    assert batcher.caption(list("abc"))[0] == [None, None, None]
+    assert batcher.stopped is not None
+
+
+def test_a_stop_travels_between_processes_without_its_outcomes() -> None:
+    stopped = pickle.loads(pickle.dumps(CaptioningStopped("gone", ["a", None])))  # noqa: S301 - our own bytes
+    assert isinstance(stopped, OpenmmloError)
+    assert (str(stopped), list(stopped.outcomes)) == ("gone", [])

@@ -11,10 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from hub_card_rules import problems
 from PIL import Image
 
-from openmmlo.building.card import DEFAULT_LICENCE, hub_split, render_card
+from openmmlo.building.card import DEFAULT_LICENCE, hub_split, refuse_invalid_card, render_card
 from openmmlo.building.schema import COLUMNS, CONFIGS, arrow_schema, config_columns
+from openmmlo.errors import PublishRefused
 from openmmlo.records import ClassInfo, DatasetInfo
 
 HOSTILE = [
@@ -282,3 +284,144 @@ def test_foreign_text_adds_no_markup() -> None:
 @pytest.mark.parametrize(("split", "name"), [("train", "train"), ("near-ood", "near_ood"), ("a b.c", "a_b_c")])
 def test_split_names_become_identifiers(split: str, name: str) -> None:
     assert hub_split(split) == name
+
+
+FILES = [{"path": "data/train-00000-of-00001.parquet", "bytes": 7}, {"path": "data/near-ood-0.parquet", "bytes": 5}]
+
+
+@pytest.mark.parametrize(
+    ("captioner", "names", "source"),
+    [
+        ("scene", ["cat", "dog"], "miniature"),
+        ("instructblip", ["cat", "dog"], "my photos: 2024 | <b>"),
+        ("existing", HOSTILE, "imagefolder"),
+        ("package.module:Own", NAMES, "\u2028---\n" + "x" * 300),
+    ],
+)
+def test_front_matter_keeps_the_rules_of_the_hub(captioner: str, names: list[str], source: str) -> None:
+    info = _info(names)
+    info = DatasetInfo(source, "1", "mit", info.classes)
+    card = render_card(_manifest(info, FILES, captioner={"captioner": captioner}), info)
+    assert problems(card, "dataset") == ([], [])
+    refuse_invalid_card(card)
+    front = _front_matter(card)
+    assert ("language" in front) == (captioner != "existing")
+    names_there = front["dataset_info"][0]["features"][2]["dtype"]["class_label"]["names"]
+    assert list(names_there.values()) == names
+
+
+def test_the_rules_of_the_hub_can_be_broken() -> None:
+    """What the test above holds cards to does refuse something."""
+    info = _info(["cat"])
+    card = render_card(_manifest(info, FILES), info)
+    for good, bad in (
+        ("apache-2.0", "my own"),
+        ("- en", "- English!"),
+        ("n<1K", "small"),
+        ("config_name: raw", "config_name: masked"),
+        ("split: near_ood", "split: near-ood"),
+        ("- machine-generated", "- me"),
+    ):
+        assert problems(card.replace(good, bad, 1), "dataset")[0], bad
+    assert problems("# no metadata", "dataset")[1]
+
+
+@pytest.mark.parametrize(
+    "card", ["# no front matter", "---\n- a\n- b\n---\n", "---\na: [\n---\n", "---\nlicense: mit\n---\n"]
+)
+def test_a_card_without_what_the_hub_needs_is_refused(card: str) -> None:
+    with pytest.raises(PublishRefused, match="front matter"):
+        refuse_invalid_card(card)
+
+
+STATS = {
+    "training": {"classes": 50, "images": 5499, "imbalance_factor": 100.0, "gini": 0.4731, "pareto": {"images": 0.613}},
+    "splits": {
+        "all": {
+            "raw": {"tokens": 123456, "types": 789, "gini": 0.8123, "pareto": {"tokens": 0.9},
+                    "zipf": {"slope": -1.07}, "nouns": {"tokens": 4321, "types": 99, "gini": 0.7,
+                                                          "pareto": {"tokens": 0.8}, "zipf": {"slope": None}}},
+            "masked": {"tokens": 120000, "types": 700, "gini": None, "pareto": None, "zipf": None, "nouns": None},
+        },
+        "train": {"naming": {"spearman": {"rho": 0.91, "p": 0.0, "classes": 48}}},
+    },
+}  # fmt: skip
+AUDIT = {
+    "level": "strict",
+    "counted": ["name", "inflection"],
+    "masks": {"id": {"rate": 0.999}, "ood": {"rate": 0.25}},
+    "leaks": {"all": {"any": {"rate": 0.0123}, "kinds": {"head": {"rate": 0.0111}, "hypernym": {"rate": None}}}},
+    "unmasked": {"all": {"any": {"rate": 1.0}, "kinds": {"name": {"rate": 0.987}}}},
+    "over_masking": {"rate": 0.031},
+    "other_classes": {"rate": 0.22},
+    "classifier": {
+        "trained_on": "train", "tested_on": "test",
+        "results": {"raw": {"all": 0.95, "many": 0.99, "few": 0.5}, "masked": {"all": 0.313, "many": 0.4, "few": None},
+                    "majority": {"all": 0.09}, "chance": {"all": 0.02}},
+    },
+    "shortcuts": {"caption_length": {"auroc": 0.6123}, "mask_count": {"auroc": None}},
+}  # fmt: skip
+QUALITY = {
+    "limits": [{"encoder": "CLIP", "tokenizer": "x", "tokens": 77}],
+    "groups": {
+        "all": {"captions": 15498, "words": {"median": 41.0, "p95": 60}, "truncated": {"CLIP": {"rate": 0.077}},
+                "refusals": {"rate": 0.0}, "repeated_ngrams": {"rate": 0.002}},
+        "ood": {"captions": 1500, "words": {"median": 39, "p95": None}, "truncated": {"CLIP": None}},
+    },
+}  # fmt: skip
+
+
+def test_measures_stand_in_the_card() -> None:
+    info = _info(["cat"])
+    card = render_card(_manifest(info, FILES), info, {"stats": STATS, "audit": AUDIT, "quality": QUALITY})
+    for row in (
+        "| training images a class | 5,499 | 50 | 100.00 | 0.473 | 61.3% | – |",
+        "| words, raw | 123,456 | 789 | – | 0.812 | 90.0% | -1.07 |",
+        "| nouns, raw | 4,321 | 99 | – | 0.700 | 80.0% | – |",
+        "| words, masked | 120,000 | 700 | – | – | – | – |",
+        "rank correlation is 0.91 over 48 classes",
+        "in distribution: 99.9%, out of distribution: 25.0%",
+        "| anything that this level hides | 100.0% | 1.2% |",
+        "| name or synonym | 98.7% | – |",
+        "| head noun (left by the level) | – | 1.1% |",
+        "Masked without need: 3.1%. Captions that name another class: 22.0%.",
+        "| reads | all | many | few |",
+        "| masked captions | 31.3% | 40.0% | – |",
+        "| nothing: at random | 2.0% | – | – |",
+        "the length of the caption 0.612.",
+        "| captions | 15,498 | 1,500 |",
+        "| longer than CLIP reads (77 tokens) | 7.7% | – |",
+        "| refuse or apologise | 0.0% | – |",
+    ):
+        assert row in card, row
+    assert "Not measured" not in card
+    assert "None" not in card.split("\n---\n", 1)[1]
+    assert "nan" not in card.split("\n---\n", 1)[1]
+
+
+def test_what_was_not_measured_is_said_to_be_so() -> None:
+    info = _info(["cat"])
+    assert render_card(_manifest(info, FILES), info).count("Not measured") == 3
+    reasons = {
+        "audit": {"level": "head", "classifier": {"reason": "one <class>"}, "shortcuts": {"reason": "no OOD split"}}
+    }
+    card = render_card(_manifest(info, FILES), info, reasons)
+    assert "No classifier from caption to class: one &lt;class&gt;." in card
+    assert "No shortcut out of distribution was measured: no OOD split." in card
+    assert card.count("Not measured") == 2
+
+
+@pytest.mark.parametrize(
+    ("with_images", "images", "words"),
+    [(False, "", "No image is part of it"), (True, "", "is still in them"), (True, "stripped", "were taken out")],
+)
+def test_the_card_says_what_images_give_away(with_images: bool, images: str, words: str) -> None:
+    info = _info(["cat"])
+    changes = {"images": images} if images else {}
+    card = render_card(_manifest(info, FILES, with_images, **changes), info)
+    assert words in card
+
+
+def test_the_example_names_the_repository() -> None:
+    info = _info(["cat"])
+    assert 'load_dataset("lab/lt", "masked")' in render_card(_manifest(info, FILES), info, repo="lab/lt")

@@ -19,7 +19,7 @@ ROOT = recipe_root()
 RECIPES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*") if path.is_file())
 
 # Left to whoever runs a recipe: where it goes, which part of it, and what depends on the machine.
-OF_A_RUN = {"out", "shard", "limit", "retry", "prefetch", "max_pixels"}
+OF_A_RUN = {"out", "shard", "limit", "retry", "prefetch", "max_pixels", "lexicon", "recaption", "measure"}
 
 
 def values_of(recipe: Path) -> dict[str, Any]:

@@ -20,6 +20,7 @@ OPTIONS = {
     "imagefolder": {"images": "photos"},
     "existing": {"captions": "captions.csv"},
     "image-text-to-text": {"model": "owner/name"},
+    "openai-compatible": {"model": "owner/name"},
 }
 """Options without which an entry cannot be made."""
 

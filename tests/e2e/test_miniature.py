@@ -33,6 +33,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert result["complete"]
     assert sum(result["rows"].values()) == 2400
     assert result["errors"] == {}
+    assert result["measured"]["failed"] == {}
+    assert result["masks"]["ood"]["masked"] > 0
+    assert {"stats.json", "quality.json", "audit.json", "report.html"} <= {path.name for path in out.iterdir()}
     return out
 
 

@@ -57,7 +57,8 @@ def put(folder: Path, name: str, lines: list[str]) -> None:
 def run(tmp_path: Path, source: str, splits: tuple[str, ...], **options: Any) -> tuple[dict[str, Any], Path]:
     out = tmp_path / "out"
     values = {"images": tmp_path / "images", "lists": tmp_path / "lists", **options}
-    config = BuildConfig(source, out, values, "stubs:Describing", splits=splits, batch_size=64, with_images=False)
+    config = BuildConfig(source, out, values, "stubs:Describing", splits=splits, batch_size=64, with_images=False,
+                         measure=False)  # fmt: skip
     result = build(config)
     assert result.complete
     assert result.errors == {}

@@ -7,10 +7,12 @@ hold a copy that only prepares inputs, the worker's copy alone loads weights.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from openmmlo.catalog import Catalog
 from openmmlo.config import construct
+from openmmlo.errors import SampleFailed
 from openmmlo.records import Finding, Sample
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ CAPTIONERS = Catalog(
     {
         "instructblip": "openmmlo.building.captioners.instructblip:InstructBlip",
         "image-text-to-text": "openmmlo.building.captioners.image_text_to_text:ImageTextToText",
+        "openai-compatible": "openmmlo.building.captioners.openai_compatible:OpenAICompatible",
         "existing": "openmmlo.building.captioners.existing:Existing",
         "scene": "openmmlo.building.captioners.scene:Scene",
     },
@@ -61,9 +64,45 @@ class Captioner(Protocol):
         """Load weights, onto the accelerator with this worker's number where there are several."""
         ...
 
-    def caption(self, prepared: Sequence[Any]) -> list[str]:
-        """Caption a batch of prepared inputs, in order. Out of memory may be raised: the caller halves the batch."""
+    def caption(self, prepared: Sequence[Any]) -> Sequence[str | SampleFailed]:
+        """Caption a batch of prepared inputs, in order; SampleFailed stands where one sample can have no caption.
+
+        Out of memory may be raised: the caller halves the batch. CaptioningStopped ends the build and keeps what the
+        captioner has of the batch.
+        """
         ...
+
+
+@runtime_checkable
+class KeepsBooks(Protocol):
+    """What a build also asks of a captioner whose captions cost: its books count over all processes and resumes."""
+
+    def open_books(self, folder: Path) -> None:
+        """Keep the books in this folder, which all builders of a data set share and which may not exist yet.
+
+        Called in each worker, before load.
+        """
+        ...
+
+    def account(self, folder: Path) -> str:
+        """What the books in this folder say was used so far, as a sentence; empty where nothing was."""
+        ...
+
+    def learnt(self, folder: Path) -> dict[str, Any]:
+        """What was learnt of the captioner while it worked; the manifest shows it beside the identity. JSON values."""
+        ...
+
+
+@runtime_checkable
+class LooksAtImages(Protocol):
+    """What a captioner says that does not look at pixels: a recaption with it reads no image."""
+
+    reads_images: bool
+
+
+def reads_images(captioner: Captioner) -> bool:
+    """Whether captions depend on pixels: so it is where a captioner does not say ``reads_images = False``."""
+    return captioner.reads_images if isinstance(captioner, LooksAtImages) else True
 
 
 def default_captioner(source: str) -> str:

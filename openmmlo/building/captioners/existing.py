@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from openmmlo.errors import ConfigError, DataError, SampleFailed
 from openmmlo.records import Finding, Sample, Status
@@ -41,6 +41,7 @@ class Existing:
     key: str = "sample_id"
     name: str = field(default="existing", init=False)
     _table: Any = field(default=None, init=False, repr=False, compare=False)
+    reads_images: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.captions is None and (self.column, self.key) != ("caption", "sample_id"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from openmmlo.errors import ModelError
 from openmmlo.records import Finding, Sample
@@ -20,6 +20,7 @@ class Scene:
     """True captions of the miniature's rendered scenes; needs no model."""
 
     name: str = field(default="scene", init=False)
+    reads_images: ClassVar[bool] = False
 
     def identity(self) -> dict[str, Any]:
         return {"captioner": self.name, "version": CAPTIONS_VERSION}

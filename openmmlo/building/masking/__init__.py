@@ -4,8 +4,36 @@ Names are expanded once, offline, when the lexicon is built; a caption is never 
 a line in :data:`LEVELS`.
 """
 
-from openmmlo.building.masking.lexicon import LEVELS, Form, Lexicon, MaskLevel, build_lexicon
+from openmmlo.building.masking.frozen import (
+    bundled,
+    describe,
+    expand,
+    make_lexicon,
+    open_lexicon,
+    read_lexicon,
+    write_lexicon,
+)
+from openmmlo.building.masking.lexicon import KINDS, LEVELS, Form, Kind, Lexicon, MaskLevel, build_lexicon, names_digest
 from openmmlo.building.masking.lexicon import VERSION as LEXICON_VERSION
 from openmmlo.building.masking.masker import MASK, Masker
 
-__all__ = ["LEVELS", "LEXICON_VERSION", "MASK", "Form", "Lexicon", "MaskLevel", "Masker", "build_lexicon"]
+__all__ = [
+    "KINDS",
+    "LEVELS",
+    "LEXICON_VERSION",
+    "MASK",
+    "Form",
+    "Kind",
+    "Lexicon",
+    "MaskLevel",
+    "Masker",
+    "build_lexicon",
+    "bundled",
+    "describe",
+    "expand",
+    "make_lexicon",
+    "names_digest",
+    "open_lexicon",
+    "read_lexicon",
+    "write_lexicon",
+]

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from openmmlo.building.masking.folding import Folded, fold, is_mark, stands_alone, unspaced
 from openmmlo.building.masking.lexicon import Form, Lexicon
-from openmmlo.errors import DataError
 from openmmlo.records import Caption
 
 MASK = "[mask]"
@@ -177,13 +176,19 @@ class Masker:
     Args:
         lexicon: surface forms per class key.
         id_keys: keys of the in-distribution classes; their names are masked in every out-of-distribution caption.
+        level: how much of a class's vocabulary is hidden. What a level hides in a caption, every broader one hides too.
+
+    Raises:
+        DataError: a level that the lexicon has not been expanded for.
     """
 
-    def __init__(self, lexicon: Lexicon, id_keys: Collection[str]) -> None:
+    def __init__(self, lexicon: Lexicon, id_keys: Collection[str], level: str = "strict") -> None:
         self.lexicon = lexicon
+        self.level = level
+        self._levels = lexicon.levels_up_to(level)
         self._id_keys = tuple(id_keys)
-        self._classes: dict[str, Names] = {}
-        self._all: Names | None = None
+        self._classes: dict[str, Layers] = {}
+        self._all: Layers | None = None
 
     def mask(self, sample_id: str, text: str, class_key: str, ood: bool) -> Caption:
         """Mask a caption's own class and, where it is out of distribution, every in-distribution class too.
@@ -191,7 +196,7 @@ class Masker:
         Raises:
             DataError: an in-distribution class that the lexicon does not hold.
         """
-        matches = _not_masked(text, find_all(text, self._names(class_key, ood)))
+        matches = _not_masked(text, self._find(text, class_key, ood))
         if not matches:
             return Caption(sample_id, text, text, ())
         pieces: list[str] = []
@@ -202,24 +207,63 @@ class Masker:
         pieces.append(text[done:])
         return Caption(sample_id, text, "".join(pieces), tuple((start, end) for start, end, _ in matches))
 
-    def _names(self, class_key: str, ood: bool) -> list[Names]:
+    def _find(self, text: str, class_key: str, ood: bool) -> list[Match]:
         own = self._classes.get(class_key)
         if own is None:
             known = not ood or class_key in self.lexicon.entries
-            own = self._classes[class_key] = Names(self._forms(class_key) if known else ())
+            own = self._classes[class_key] = self._layers((class_key,) if known else (), by_word=False)
         if not ood:
-            return [own]
+            return _united([find_all(text, [names]) for names in own])
         if self._all is None:
-            self._all = Names((form for key in self._id_keys for form in self._forms(key)), by_word=True)
-        return [own, self._all]
+            self._all = self._layers(self._id_keys, by_word=True)
+        if len(own) < len(self._all):
+            own = own * len(self._all)  # one layer that stands for all
+        return _united([find_all(text, [one, every]) for one, every in zip(own, self._all, strict=True)])
 
-    def _forms(self, class_key: str) -> tuple[Form, ...]:
-        if class_key not in self.lexicon.entries:
-            raise DataError(
-                f"The mask lexicon has no class {class_key!r}; expected one of its {len(self.lexicon.entries)} keys. "
-                "Build the lexicon from the class table that the samples come from."
-            )
-        return self.lexicon.entries[class_key]
+    def _layers(self, keys: Sequence[str], by_word: bool) -> Layers:
+        """The forms of these classes at each level up to this one; at this one alone where that finds the same."""
+        layers = [tuple(form for key in keys for form in self.lexicon.forms(key, level)) for level in self._levels]
+        if not by_word and not any(map(_may_cut, layers[1:], layers)):
+            layers = layers[-1:]
+        return tuple(Names(forms, by_word) for forms in layers)
+
+
+Layers = tuple[Names, ...]
+"""Names of each level, the narrowest first, or of the broadest alone."""
+
+
+def _may_cut(broad: Sequence[Form], narrow: Sequence[Form]) -> bool:
+    """Whether a form of the broad level may take the beginning of a narrow one's match and leave its end.
+
+    "red bear", broad, would leave "cat" of "bear cat": then both levels are searched and what they find is united.
+    """
+    known = {_SEPARATORS.sub("", form.text) for form in narrow}
+    beginnings = {text[:end] for text in known for end in range(1, len(text))}
+    for form in broad:
+        words = [word for word in re.split(r"(?<=\W)|[\s_\-]+", form.text) if word]
+        text = "".join(words)
+        if text in known:
+            continue
+        place = 0
+        for word in words[:-1]:
+            place += len(word)
+            if text[place:] in beginnings:
+                return True
+    return False
+
+
+def _united(found: list[list[Match]]) -> list[Match]:
+    """Matches of several levels as one list; those that overlap become one, in the number of the one that ends last."""
+    if len(found) == 1:
+        return found[0]
+    united: list[Match] = []
+    for match in sorted({match for matches in found for match in matches}, key=lambda item: (item.start, -item.end)):
+        if united and match.start < united[-1].end:
+            if match.end > united[-1].end:
+                united[-1] = Match(united[-1].start, match.end, match.plural)
+        else:
+            united.append(match)
+    return united
 
 
 def _not_masked(text: str, matches: list[Match]) -> list[Match]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 
 from openmmlo.building.masking.folding import unspaced
 from openmmlo.building.masking.lexicon import Naming
@@ -36,16 +37,35 @@ def phrases(name: str, naming: Naming) -> list[Words]:
     beyond MAX_NAME characters or MAX_WORDS words.
     """
     found: dict[Words, None] = {}
+    for base, setting in _parts(name, naming):
+        for words in (base + setting, base, setting + base):
+            found[words] = None
+    return [words for words in found if _is_sayable(words)]
+
+
+def bases(name: str, naming: Naming) -> list[Words]:
+    """What :func:`phrases` gives, without what may be left out: of "crane (bird)" crane alone."""
+    found = dict.fromkeys(base for base, _ in _parts(name, naming))
+    return [words for words in found if _is_sayable(words)]
+
+
+def qualifiers(name: str) -> list[Words]:
+    """What stands in parentheses: of "crane (bird)" bird."""
     if len(name) > MAX_NAME:
         return []
+    found = (_words(text) for text in _PARENTHESES.findall(_WNID.sub("", unicodedata.normalize("NFC", name))))
+    return [words for words in found if words]
+
+
+def _parts(name: str, naming: Naming) -> Iterator[tuple[Words, Words]]:
+    """(base, what may be left out) for each name in a list of names; nothing for one beyond MAX_NAME characters."""
+    if len(name) > MAX_NAME:
+        return
     name = _WNID.sub("", unicodedata.normalize("NFC", name))
     for part in (name, *re.split(r"[,;]\s+|[\n\r]+", name)):
         if part == name and re.search(r"[,;]\s", part):
             continue
-        for base, setting in _settings(part, naming):
-            for words in (base + setting, base, setting + base):
-                found[words] = None
-    return [words for words in found if _is_sayable(words)]
+        yield from _settings(part, naming)
 
 
 def _settings(part: str, naming: Naming) -> list[tuple[Words, Words]]:

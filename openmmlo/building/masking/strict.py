@@ -7,65 +7,54 @@ from collections.abc import Iterator
 from itertools import product
 from math import prod
 
+from openmmlo.building.function_words import FUNCTION_WORDS, NAMES_TOO
 from openmmlo.building.masking.folding import fold
 from openmmlo.building.masking.inflections import plurals, singular
-from openmmlo.building.masking.lexicon import Form, Naming
+from openmmlo.building.masking.lexicon import Form, Kind, Naming
 from openmmlo.building.masking.names import SETTINGS, Words, phrases
 from openmmlo.records import ClassInfo
-
-_FUNCTION_WORDS = frozenset(
-    {
-        *("a", "about", "all", "am", "an", "and", "any", "are", "as", "at", "be", "been", "but", "by", "did", "do"),
-        *("does", "each", "for", "from", "had", "has", "have", "he", "her", "him", "his", "how", "i", "if", "in"),
-        *("into", "is", "it", "its", "just", "me", "more", "most", "my", "no", "nor", "not", "of", "off", "on", "onto"),
-        *("or", "our", "out", "over", "she", "so", "some", "such", "than", "that", "the", "their", "them", "these"),
-        *("they", "this", "those", "to", "too", "under", "up", "upon", "us", "very", "was", "we", "were", "what"),
-        *("when", "where", "which", "who", "why", "with", "you", "your"),
-    }
-)
-"""Words that a caption is built of; a class of that spelling is an acronym and is found in capitals alone."""
 
 _MOST_SPELLINGS = 64
 """A name of more spellings than this, which none of a real class table has, is looked for as it is written."""
 
-_PREPOSITIONS = frozenset({"of", "in", "on", "at", "with", "for", "from", "to", "by", "under"})
+PREPOSITIONS = frozenset({"of", "in", "on", "at", "with", "for", "from", "to", "by", "under"})
 
-_BINOMIAL = re.compile(r"[A-Z][a-z]+(-[a-z]+)?(?: [×x] | ×| )[a-z]+(-[a-z]+)*( [a-z]+(-[a-z]+)*)?")
+BINOMIAL = re.compile(r"[A-Z][a-z]+(-[a-z]+)?(?: [×x] | ×| )[a-z]+(-[a-z]+)*( [a-z]+(-[a-z]+)*)?")
 
 
 def forms(item: ClassInfo, naming: Naming) -> Iterator[Form]:
     """Surface forms of one class, in no order and possibly repeated."""
     keys = (item.key,) if naming.settings else ()
     for name in dict.fromkeys((item.name, *item.synonyms, *keys)):
-        if naming.taxa and _BINOMIAL.fullmatch(name.strip()):
+        if naming.taxa and BINOMIAL.fullmatch(name.strip()):
             yield from _taxon_forms(re.sub(r"[×]|\bx\b", " ", name).split())
             continue
         if naming.taxa and name == item.key and name.isdecimal():
             continue  # a category id in place of a name that is not at hand
         for words in phrases(name, naming):
-            yield from _phrase_forms(words, naming)
-            if _BINOMIAL.fullmatch(" ".join(words)):
+            yield from phrase_forms(words, naming)
+            if BINOMIAL.fullmatch(" ".join(words)):
                 # Also "E. setter" for "English setter", which harms nothing; the genus alone would hide "English".
                 yield Form(f"{fold(words[0]).text[0]}. {fold(' '.join(words[1:])).text}")
 
 
-def _phrase_forms(words: Words, naming: Naming) -> Iterator[Form]:
+def phrase_forms(words: Words, naming: Naming) -> Iterator[Form]:
     """A phrase in the number it has and in the other."""
-    if len(words) == 1 and words[0].casefold() in _FUNCTION_WORDS:
+    if len(words) == 1 and words[0].casefold() in FUNCTION_WORDS - NAMES_TOO:
         capitals = words[0].upper()
         yield Form(capitals, cased=True)
-        yield Form(capitals + "s", plural=True, cased=True)
+        yield Form(capitals + "s", plural=True, cased=True, kind="inflection")
         return
     head, last = _counted(words)
-    scientific = naming.dictionary and _BINOMIAL.fullmatch(" ".join(words))
+    scientific = naming.dictionary and BINOMIAL.fullmatch(" ".join(words))
     single = None if scientific else singular(words[head])
-    yield from _spellings(words, plural=single is not None)
+    yield from _spellings(words, single is not None, "name")
     if single is not None and not naming.dictionary:
-        yield from _spellings(_with(words, head, single), plural=False)
+        yield from _spellings(_with(words, head, single), False, "inflection")
     for place in {head, last}:
         for other in plurals(single if single and place == head else words[place]):
             if other != words[place].casefold():
-                yield from _spellings(_with(words, place, other), plural=True)
+                yield from _spellings(_with(words, place, other), True, "inflection")
 
 
 def _counted(words: Words) -> tuple[int, int]:
@@ -76,7 +65,7 @@ def _counted(words: Words) -> tuple[int, int]:
     last = len(words) - 1
     if last and words[last].casefold() in SETTINGS:
         last -= 1
-    prepositions = (place for place, word in enumerate(words) if place and word.casefold() in _PREPOSITIONS)
+    prepositions = (place for place, word in enumerate(words) if place and word.casefold() in PREPOSITIONS)
     return next(prepositions, last + 1) - 1, last
 
 
@@ -84,7 +73,7 @@ def _with(words: Words, place: int, word: str) -> Words:
     return (*words[:place], word, *words[place + 1 :])
 
 
-def _spellings(words: Words, plural: bool) -> Iterator[Form]:
+def _spellings(words: Words, plural: bool, kind: Kind) -> Iterator[Form]:
     """One phrase with and without its apostrophes and full stops, with & or and; the gaps are the masker's."""
     choices = []
     for place, word in enumerate(words):
@@ -100,7 +89,7 @@ def _spellings(words: Words, plural: bool) -> Iterator[Form]:
     if prod(map(len, choices)) > _MOST_SPELLINGS:
         choices = [[fold(word).text] for word in words]
     for chosen in product(*choices):
-        yield Form(" ".join(chosen), plural)
+        yield Form(" ".join(chosen), plural, kind=kind)
 
 
 def _taxon_forms(parts: list[str]) -> Iterator[Form]:
@@ -119,4 +108,4 @@ def _taxon_forms(parts: list[str]) -> Iterator[Form]:
     yield Form(genus)
     for plural in plurals(genus):
         if plural != genus:
-            yield Form(plural, plural=True)
+            yield Form(plural, plural=True, kind="inflection")

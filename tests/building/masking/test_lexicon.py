@@ -54,7 +54,7 @@ def test_every_imagenet_name_and_its_simple_plural_is_masked(imagenet: DatasetIn
 
 
 def test_an_out_of_distribution_caption_loses_every_class(imagenet: DatasetInfo, imagenet_lexicon: Lexicon) -> None:
-    lexicon = Lexicon("strict", "1", {**imagenet_lexicon.entries, "okapi": (Form("okapi"), Form("okapis", True))})
+    lexicon = Lexicon(("strict",), "1", {**imagenet_lexicon.entries, "okapi": (Form("okapi"), Form("okapis", True))})
     masker = Masker(lexicon, [item.key for item in imagenet.classes])
     text = "Okapis, a tiger shark and two school buses beside a giraffe"
     assert masker.mask("s", text, "okapi", True).masked == "[mask]s, a [mask] and two [mask]s beside a giraffe"
@@ -137,7 +137,7 @@ def test_hash_does_not_depend_on_the_order_of_classes() -> None:
 
 
 def test_json_keeps_what_a_form_is() -> None:
-    lexicon = Lexicon("strict", "1", {"k": (Form("IT", cased=True), Form("ITs", True, True), Form("löwe"))})
+    lexicon = Lexicon(("strict",), "1", {"k": (Form("IT", cased=True), Form("ITs", True, True), Form("löwe"))})
     assert Lexicon.from_json(lexicon.to_json()) == lexicon
 
 
@@ -149,17 +149,18 @@ def test_what_is_no_lexicon_is_refused(text: str) -> None:
 
 def test_unknown_level_and_class_are_refused() -> None:
     with pytest.raises(UnknownName, match="strict"):
-        build_lexicon(_info("imagefolder", "cat"), "strikt")  # type: ignore[arg-type]
+        build_lexicon(_info("imagefolder", "cat"), "strikt")
     masker = Masker(build_lexicon(_info("imagefolder", "cat")), ["k0"])
     with pytest.raises(DataError, match="no class 'k9'"):
         masker.mask("s", "a cat", "k9", False)
 
 
+@pytest.mark.usefixtures("wordnet")
 def test_every_level_expands_a_name() -> None:
     assert set(get_args(MaskLevel)) == set(LEVELS)
     for level in LEVELS:
-        forms = build_lexicon(_info("imagefolder", "sea lion"), level).entries["k0"]  # type: ignore[arg-type]
-        assert {Form("sea lion"), Form("sea lions", plural=True)} <= set(forms)
+        forms = build_lexicon(_info("imagefolder", "sea lion"), level).entries["k0"]
+        assert {Form("sea lion"), Form("sea lions", plural=True, kind="inflection")} <= set(forms)
 
 
 def test_a_masker_in_use_can_be_sent_to_another_process() -> None:

@@ -1,0 +1,63 @@
+"use strict";
+// What every part of the page shares. Text from the data set only ever becomes text nodes and attributes.
+const data = JSON.parse(document.getElementById("data").textContent);
+
+function element(tag, properties, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties || {})) {
+    if (name in made && name !== "list") made[name] = value;
+    else made.setAttribute(name, value);
+  }
+  made.append(...children);
+  return made;
+}
+
+function byId(id) {
+  return document.getElementById(id);
+}
+
+function grouped(count) {
+  return count.toLocaleString("en-GB");
+}
+
+function counted(count, one, many) {
+  return `${grouped(count)} ${count === 1 ? one : many || `${one}s`}`;
+}
+
+function picture(image, name) {
+  const box = element("div", { className: "picture" });
+  if (image) {
+    const shown = element("img", { alt: `An image of ${name}`, decoding: "async" });
+    shown.src = `data:image/webp;base64,${image}`;
+    box.append(shown);
+  } else {
+    box.append("This image cannot be shown");
+    box.classList.add("broken");
+  }
+  return box;
+}
+
+{
+  // Colours follow the system until a reader says otherwise. Pages opened from a file may have no storage.
+  const button = byId("theme");
+  const order = ["auto", "light", "dark"];
+  let theme = "auto";
+  try {
+    theme = localStorage.getItem("openmmlo-colours") || "auto";
+  } catch { /* no storage */ }
+  const apply = () => {
+    if (theme === "auto") delete document.documentElement.dataset.theme;
+    else document.documentElement.dataset.theme = theme;
+    button.textContent = `Colours: ${theme}`;
+  };
+  button.addEventListener("click", () => {
+    theme = order[(order.indexOf(theme) + 1) % order.length];
+    try {
+      localStorage.setItem("openmmlo-colours", theme);
+    } catch { /* no storage */ }
+    apply();
+  });
+  if (!order.includes(theme)) theme = "auto";
+  apply();
+  button.hidden = false;
+}
