@@ -1,6 +1,7 @@
 """openmmlo: build, benchmark and compare for long-tailed and open-world vision-language learning.
 
-Rooms, in the order data moves: sources, building, data. Names below load on first use, so ``import openmmlo`` is cheap.
+Rooms, in the order data moves: sources, building, data, models, evaluate. Names below load on first use, so
+``import openmmlo`` is cheap.
 """
 
 from __future__ import annotations

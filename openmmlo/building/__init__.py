@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from openmmlo.building.configuration import BuildConfig, BuildResult, PlanSummary, Progress
+    from openmmlo.building.configuration import BuildConfig, BuildResult, PlanSummary
     from openmmlo.building.run import build, plan_build
 
-__all__ = ["BuildConfig", "BuildResult", "PlanSummary", "Progress", "build", "plan_build"]
+__all__ = ["BuildConfig", "BuildResult", "PlanSummary", "build", "plan_build"]
 
 
 def __getattr__(name: str) -> Any:

@@ -14,9 +14,10 @@ from openmmlo.building.masking import Lexicon
 from openmmlo.building.measures import MEASURES, store
 from openmmlo.building.plan import FORMAT, Shard
 from openmmlo.building.word_counts import ShardCounts, write_counts
-from openmmlo.building.workspace import Workspace, write_aside
+from openmmlo.building.workspace import Workspace
 from openmmlo.data import BuiltDataset
 from openmmlo.records import DatasetInfo
+from openmmlo.writing import write_aside
 
 
 def assemble(workspace: Workspace, state: dict[str, Any], info: DatasetInfo, lexicon: Lexicon) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from openmmlo.building.configuration import BuildResult
 from openmmlo.building.plan import Shard
 from openmmlo.building.promotion import promote
 from openmmlo.building.worker import WorkerSpec
-from openmmlo.building.workspace import Workspace, space_needed
+from openmmlo.building.workspace import Workspace
+from openmmlo.writing import space_needed
 
 
 def conclude(spec: WorkerSpec, state: dict[str, Any], seconds: float, built: int, warnings: list[str]) -> BuildResult:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from openmmlo.building.images import MAX_PIXELS
 from openmmlo.building.masking import MaskLevel
 from openmmlo.building.plan import Slice
+from openmmlo.data.images import MAX_PIXELS
 from openmmlo.errors import ConfigError, UnknownName
 from openmmlo.records import Finding, Status
 
@@ -76,18 +76,6 @@ class BuildConfig:
                 raise UnknownName("status of error rows", status, known)
 
 
-class Progress(Protocol):
-    """Who shows how a build goes on."""
-
-    def start(self, total: int, done: int) -> None: ...
-
-    def advance(self, rows: int, failed: int) -> None: ...
-
-    def say(self, message: str) -> None: ...
-
-    def close(self) -> None: ...
-
-
 @dataclass(frozen=True)
 class Measured:
     """What came of measuring a data set.
@@ -139,19 +127,3 @@ class PlanSummary:
     done_shards: int
     fingerprint: str
     findings: list[Finding]
-
-
-class Silent:
-    """A Progress that shows nothing."""
-
-    def start(self, total: int, done: int) -> None:
-        return
-
-    def advance(self, rows: int, failed: int) -> None:
-        return
-
-    def say(self, message: str) -> None:
-        return
-
-    def close(self) -> None:
-        return

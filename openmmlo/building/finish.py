@@ -22,9 +22,10 @@ from openmmlo.building.prefetch import read_image
 from openmmlo.building.schema import arrow_schema, parquet_writer
 from openmmlo.building.stored import StoredImages
 from openmmlo.building.word_counts import ShardCounts
-from openmmlo.building.workspace import Workspace, sync_folder, write_aside
+from openmmlo.building.workspace import Workspace
 from openmmlo.errors import SampleFailed
 from openmmlo.records import OOD_LABEL, DatasetInfo, Sample, Status
+from openmmlo.writing import sync_folder, write_aside
 
 _GROUP_BYTES = 100 * 2**20  # the Hub's viewer wants row groups below this
 

@@ -19,7 +19,7 @@ from PIL import Image
 
 from openmmlo.building.captioners import Captioner, reads_images
 from openmmlo.building.captioning import captioner_failure
-from openmmlo.building.images import decode
+from openmmlo.data.images import decode
 from openmmlo.errors import OpenmmloError, SampleFailed
 from openmmlo.records import Sample, Status
 

@@ -15,10 +15,11 @@ from openmmlo.building.masking import LEXICON_VERSION, Lexicon, names_digest, op
 from openmmlo.building.plan import FORMAT, Plan, Shard, fingerprint, make_plan, refuse_difference
 from openmmlo.building.recaption import Earlier
 from openmmlo.building.wordnet import VERSION as WORDNET_VERSION
-from openmmlo.building.workspace import Workspace, write_aside
+from openmmlo.building.workspace import Workspace
 from openmmlo.errors import BuildRefused, DataError, UnknownName
 from openmmlo.records import DatasetInfo, Finding, Source, Status, digest_of
 from openmmlo.sources import open_source
+from openmmlo.writing import write_aside
 
 
 @dataclass(frozen=True)

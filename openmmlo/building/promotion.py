@@ -12,8 +12,9 @@ from pathlib import Path
 from openmmlo.building.journal import Journal
 from openmmlo.building.plan import Shard, read_shard
 from openmmlo.building.recaption import finished_or_journalled
-from openmmlo.building.workspace import Workspace, sync_folder, write_aside
+from openmmlo.building.workspace import Workspace
 from openmmlo.records import Source
+from openmmlo.writing import sync_folder, write_aside
 
 _BUSY = "Another process is planning {out}; try again in a moment."
 

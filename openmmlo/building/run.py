@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from openmmlo.building.captioners import KeepsBooks
 from openmmlo.building.conclusion import conclude
-from openmmlo.building.configuration import BuildConfig, BuildResult, PlanSummary, Progress, Silent
+from openmmlo.building.configuration import BuildConfig, BuildResult, PlanSummary
 from openmmlo.building.journal import Journal
 from openmmlo.building.machine import cores, versions
 from openmmlo.building.masking import Masker
@@ -22,7 +22,9 @@ from openmmlo.building.preparation import Preparation, blocking, examine, failur
 from openmmlo.building.promotion import complete_promotion
 from openmmlo.building.runners import RUNNERS, Runner
 from openmmlo.building.worker import WorkerSpec, reopen
-from openmmlo.building.workspace import Workspace, space_needed
+from openmmlo.building.workspace import Workspace
+from openmmlo.progress import Progress, Silent
+from openmmlo.writing import space_needed
 
 
 def plan_build(config: BuildConfig) -> PlanSummary:

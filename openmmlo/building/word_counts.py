@@ -20,9 +20,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from openmmlo.building.workspace import write_aside
 from openmmlo.errors import DataError
 from openmmlo.records import OOD_LABEL, Caption, DatasetInfo, canonical_json
+from openmmlo.writing import write_aside
 
 MASK_WORD = "[mask]"
 

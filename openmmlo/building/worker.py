@@ -21,9 +21,10 @@ from openmmlo.building.plan import Shard, read_shard
 from openmmlo.building.prefetch import Facts, HeldImage, Prefetch, Prepared, Wanted
 from openmmlo.building.recaption import Earlier, frames_of_finished
 from openmmlo.building.stored import StoredImages
-from openmmlo.building.workspace import Workspace, space_needed
+from openmmlo.building.workspace import Workspace
 from openmmlo.errors import OpenmmloError, SampleFailed
 from openmmlo.records import DatasetInfo, Sample, Source, Status
+from openmmlo.writing import space_needed
 
 
 @dataclass(frozen=True)

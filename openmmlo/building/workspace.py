@@ -1,11 +1,8 @@
-"""Where a build keeps what: the folder's layout, its locks, its atomic writes and its log."""
+"""Where a build keeps what: the folder's layout, its locks and its log."""
 
 from __future__ import annotations
 
-import errno
 import json
-import os
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -15,13 +12,13 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from openmmlo.errors import BuildRefused, DiskFull
+from openmmlo.errors import BuildRefused
 from openmmlo.records import digest_of
+from openmmlo.writing import NO_SPACE
 
 MEASURED = ("stats.json", "label_noun_counts.csv", "quality.json", "audit.json", "report.html")
 """What is measured on a whole data set; it goes when the data set changes."""
 
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _PATIENCE = 5.0  # seconds that a lock is waited for: a killed builder's children need a moment to notice
 
 
@@ -132,7 +129,7 @@ class Workspace:
             (self.main.state / "locks").mkdir(exist_ok=True)
             self.data.mkdir(exist_ok=True)
         except OSError as error:
-            if error.errno in _NO_SPACE:
+            if error.errno in NO_SPACE:
                 raise
             reason = f"{self.out} cannot be made or written ({error.strerror})."
             raise BuildRefused(f"{reason} Give --out a folder that you may write.") from error
@@ -197,48 +194,5 @@ class Workspace:
             with self.log_path.open("ab") as file:
                 file.write(line.encode("utf-8", "backslashreplace") + b"\n")
         except OSError as error:  # the log must not hide the message that the disk is full
-            if error.errno not in _NO_SPACE:
+            if error.errno not in NO_SPACE:
                 raise
-
-
-def write_aside(path: Path, content: str | bytes) -> None:
-    """Write a whole file aside, sync it and rename it into place; do nothing where it already reads so.
-
-    The caller holds the lock under which this file is written.
-    """
-    data = content.encode("utf-8") if isinstance(content, str) else content
-    if path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data:
-        return
-    aside = path.with_name(f".{path.name}.tmp")  # one name: what a kill leaves, the next run overwrites
-    with aside.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in a folder durable, where the system offers it."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in {errno.EINVAL, errno.ENOTSUP, errno.EBADF}:
-            raise
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def space_needed(out: Path) -> Iterator[None]:
-    """Turn 'no space left' from anything inside into a message that says what to do."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _NO_SPACE:
-            raise
-        free = shutil.disk_usage(out).free / 2**30
-        raise DiskFull(
-            f"Writing to {out} stopped: {os.strerror(error.errno or 0)} ({free:.2f} GiB free). "
-            "Every finished batch is kept; make room and run the same command to go on."
-        ) from error

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openmmlo.building.images import decode
+from openmmlo.data.images import decode
 from openmmlo.errors import ConfigError, DataError, SampleFailed, UnknownName
 from openmmlo.records import Finding, Sample, Source, Status
 from openmmlo.sources import open_source

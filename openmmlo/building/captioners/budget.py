@@ -15,8 +15,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from openmmlo.building.workspace import write_aside
 from openmmlo.errors import BuildRefused
+from openmmlo.writing import write_aside
 
 _PATIENCE = 60.0
 _BOOKS = "usage.json"

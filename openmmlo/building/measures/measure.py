@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from openmmlo.building.card import render_card
-from openmmlo.building.configuration import Measured, Progress, Silent
+from openmmlo.building.configuration import Measured
 from openmmlo.building.measures import MEASURES, store
-from openmmlo.building.workspace import Workspace, space_needed, write_aside
+from openmmlo.building.workspace import Workspace
 from openmmlo.data import BuiltDataset, open_dataset
 from openmmlo.errors import BuildRefused, OpenmmloError
+from openmmlo.progress import Progress, Silent
 from openmmlo.records import digest_of
+from openmmlo.writing import space_needed, write_aside
 
 Measures = dict[str, dict[str, Any] | None]
 

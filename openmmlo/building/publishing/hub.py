@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from logging import ERROR
 from typing import TypeVar
 
-from openmmlo.building.configuration import Progress, Silent
 from openmmlo.errors import ConfigError, HubError, PublishRefused
+from openmmlo.progress import Progress, Silent
 
 REPO_TYPE = "dataset"
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})

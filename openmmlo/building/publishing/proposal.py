@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from openmmlo.building.publishing.hub import REPO_TYPE, Connection
-from openmmlo.building.workspace import Workspace, write_aside
+from openmmlo.building.workspace import Workspace
+from openmmlo.writing import write_aside
 
 _LONGEST_TITLE = 200
 _ALIVE = frozenset({"draft", "open"})

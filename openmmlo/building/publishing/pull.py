@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from openmmlo.building.configuration import Progress, Silent
 from openmmlo.building.publishing.hub import REPO_TYPE, Connection, Patience, checked_repo, quiet_client
 from openmmlo.building.publishing.staging import PUBLISHED
 from openmmlo.building.publishing.verification import Verification, verify
-from openmmlo.building.workspace import write_aside
 from openmmlo.errors import DataError, PublishRefused
+from openmmlo.progress import Progress, Silent
+from openmmlo.writing import write_aside
 
 _KEPT = Path(".cache") / "huggingface"
 _NOTE = Path(".cache") / "openmmlo-pull.json"

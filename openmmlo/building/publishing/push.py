@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from openmmlo.building.card import refuse_invalid_card
-from openmmlo.building.configuration import Progress, Silent
 from openmmlo.building.publishing import transfer
 from openmmlo.building.publishing.hub import REPO_TYPE, Connection, Patience, checked_repo, quiet_client
 from openmmlo.building.publishing.proposal import Proposal
@@ -19,6 +18,7 @@ from openmmlo.building.publishing.staging import Publication, stage, variant_of
 from openmmlo.building.workspace import Workspace
 from openmmlo.data import open_dataset
 from openmmlo.errors import ConfigError, HubError, PublishRefused
+from openmmlo.progress import Progress, Silent
 
 MAIN = "main"
 

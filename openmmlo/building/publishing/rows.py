@@ -14,13 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from openmmlo.building.images import decode
 from openmmlo.building.masking import Lexicon, Masker
 from openmmlo.building.publishing import image_metadata
 from openmmlo.building.publishing.problems import Problems
 from openmmlo.building.schema import arrow_schema
 from openmmlo.building.word_counts import ShardCounts
 from openmmlo.data import BuiltDataset
+from openmmlo.data.images import decode
 from openmmlo.errors import SampleFailed
 from openmmlo.records import OOD_LABEL, Caption
 

@@ -20,14 +20,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from openmmlo.building.card import render_card
-from openmmlo.building.configuration import Progress
 from openmmlo.building.measures import MEASURES, store
 from openmmlo.building.publishing import image_metadata
 from openmmlo.building.publishing.private_text import refuse_private
 from openmmlo.building.schema import arrow_schema, parquet_writer
-from openmmlo.building.workspace import Workspace, space_needed, write_aside
+from openmmlo.building.workspace import Workspace
 from openmmlo.data import BuiltDataset
 from openmmlo.errors import PublishRefused
+from openmmlo.progress import Progress
+from openmmlo.writing import space_needed, write_aside
 
 Variant = Literal["captions", "images", "stripped"]
 

@@ -21,7 +21,6 @@ import pyarrow.compute as pc
 import yaml
 
 from openmmlo.building.card import front_matter
-from openmmlo.building.configuration import Progress, Silent
 from openmmlo.building.masking import LEXICON_VERSION, Lexicon
 from openmmlo.building.measures import MEASURES
 from openmmlo.building.plan import FORMAT
@@ -30,6 +29,7 @@ from openmmlo.building.publishing.rows import RowChecks, check_file
 from openmmlo.building.word_counts import write_counts
 from openmmlo.data import BuiltDataset, open_dataset
 from openmmlo.errors import DataError
+from openmmlo.progress import Progress, Silent
 from openmmlo.records import list_hash
 
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from statistics import mean
 from typing import Any
 
-from openmmlo.building.configuration import Progress, Silent
 from openmmlo.building.report.captions import Piece, pieces
 from openmmlo.building.report.selection import Cell, Pick, Survey, chosen_rows, survey
 from openmmlo.building.report.thumbnails import LADDER, Step, thumbnails
 from openmmlo.data import BuiltDataset
+from openmmlo.progress import Progress, Silent
 from openmmlo.records import OOD_LABEL, shot_group
 
 GROUPS = ("many", "medium", "few", "ood")

@@ -12,7 +12,6 @@ from jinja2 import ChainableUndefined, Environment, FileSystemLoader
 from markupsafe import Markup
 
 from openmmlo import __version__
-from openmmlo.building.configuration import Progress
 from openmmlo.building.report.gallery import Gallery, as_json, make_gallery
 from openmmlo.building.report.head import head
 from openmmlo.building.report.leaks import audit_view
@@ -21,9 +20,10 @@ from openmmlo.building.report.quality import quality_view
 from openmmlo.building.report.tail import tail
 from openmmlo.building.report.wording import UNDEFINED, decimal, number, percent, share
 from openmmlo.building.report.words import word_view
-from openmmlo.building.workspace import write_aside
 from openmmlo.data import BuiltDataset
 from openmmlo.errors import DataError
+from openmmlo.progress import Progress
+from openmmlo.writing import write_aside
 
 BUDGET = 7_600_000
 """Bytes of a page at most, as far as it is ours to choose: names of classes and measures take what they take."""

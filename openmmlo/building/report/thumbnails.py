@@ -16,8 +16,8 @@ from typing import TypeVar
 
 from PIL import Image, ImageOps
 
-from openmmlo.building.images import FORMATS, to_rgb
 from openmmlo.building.machine import cores
+from openmmlo.data.images import FORMATS, to_rgb
 
 Key = TypeVar("Key")
 

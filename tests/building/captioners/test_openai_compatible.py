@@ -23,7 +23,7 @@ from openmmlo.building.captioners import PAPER_PROMPT, Captioner, KeepsBooks, op
 from openmmlo.building.captioners.chat_client import ChatClient
 from openmmlo.building.captioners.openai_compatible import OpenAICompatible
 from openmmlo.building.captioners.sent_image import SentImage
-from openmmlo.building.images import decode
+from openmmlo.data.images import decode
 from openmmlo.errors import ConfigError
 from openmmlo.records import Finding
 

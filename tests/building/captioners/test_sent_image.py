@@ -12,7 +12,7 @@ from PIL import Image, PngImagePlugin
 from stubs import jpeg
 
 from openmmlo.building.captioners.sent_image import SentImage, plain_picture, plain_type, sent_image
-from openmmlo.building.images import decode
+from openmmlo.data.images import decode
 
 LIMITS: dict[str, Any] = {"max_side": 2048, "max_bytes": 4 * 2**20}
 GPS = Image.Exif()

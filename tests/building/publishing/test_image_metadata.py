@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps, PngImagePlugin
 
-from openmmlo.building.images import decode
 from openmmlo.building.publishing.image_metadata import look, strip
+from openmmlo.data.images import decode
 
 ORIENTATION, GPS, MAKE = 0x0112, 0x8825, 0x010F
 PICTURE = Image.fromarray(np.random.default_rng(3).integers(0, 256, (24, 36, 3), dtype=np.uint8))

@@ -14,13 +14,13 @@ import pytest
 from damage import rewrite
 from PIL import Image
 
-from openmmlo.building.configuration import Silent
 from openmmlo.building.measures import store
 from openmmlo.building.publishing import verify
 from openmmlo.building.publishing.staging import Publication, stage
 from openmmlo.building.schema import arrow_schema
 from openmmlo.data import open_dataset
 from openmmlo.errors import PublishRefused
+from openmmlo.progress import Silent
 
 
 def _stage(folder: Path, variant: Any) -> Publication:

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from openmmlo import __version__
-from openmmlo.building.configuration import Progress, Silent
 from openmmlo.building.masking import LEVELS, Lexicon, Masker
 from openmmlo.building.measures.audit.classifier import Texts, classifier_table
 from openmmlo.building.measures.audit.leaks import (
@@ -27,6 +26,7 @@ from openmmlo.building.measures.audit.reading import COLUMNS, LEAKS, Reader, Row
 from openmmlo.building.measures.audit.shortcuts import shortcut_table
 from openmmlo.data import BuiltDataset
 from openmmlo.errors import DataError, UnknownName
+from openmmlo.progress import Progress, Silent
 from openmmlo.records import OOD_LABEL, shot_group
 
 FORMAT = 1

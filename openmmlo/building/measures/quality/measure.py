@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openmmlo import __version__
-from openmmlo.building.configuration import Progress, Silent
 from openmmlo.building.machine import cores
 from openmmlo.building.measures.quality.card import Evidence, card
 from openmmlo.building.measures.quality.copies import Captions, Copies, across_classes, exact_copies, find_copies
@@ -18,6 +17,7 @@ from openmmlo.building.measures.quality.pieces import Numbers
 from openmmlo.building.measures.quality.reading import File, no_facts, quotations, read_facts
 from openmmlo.building.measures.quality.truncation import AUTO, Limit, SlowTokens, described, find_tokenizers
 from openmmlo.data import BuiltDataset
+from openmmlo.progress import Progress, Silent
 from openmmlo.records import shot_group
 
 GROUPS = ("many", "medium", "few", "ood")

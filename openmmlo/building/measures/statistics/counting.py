@@ -27,7 +27,7 @@ from openmmlo.errors import DataError, WorkerDied
 from openmmlo.records import OOD_LABEL
 
 if TYPE_CHECKING:
-    from openmmlo.building.configuration import Progress
+    from openmmlo.progress import Progress
 
 COLUMNS = ("label", "class_key", "caption", "masked_caption", "spans")
 

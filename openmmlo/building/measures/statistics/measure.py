@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from openmmlo import __version__
-from openmmlo.building.configuration import Progress, Silent
 from openmmlo.building.measures.statistics.counting import count_dataset, total
 from openmmlo.building.measures.statistics.frequencies import split_block, training_block
 from openmmlo.building.measures.statistics.label_nouns import FILE, write_label_nouns
 from openmmlo.building.measures.statistics.tails import rounded
 from openmmlo.building.wordnet import find_wordnet
 from openmmlo.data import BuiltDataset
+from openmmlo.progress import Progress, Silent
 
 FORMAT = 1
 

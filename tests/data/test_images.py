@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile, ImageOps
 
-from openmmlo.building.images import MAX_PIXELS, DecodedImage, decode
+from openmmlo.data.images import MAX_PIXELS, DecodedImage, decode
 from openmmlo.errors import SampleFailed
 from openmmlo.records import Status
 
