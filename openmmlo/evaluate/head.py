@@ -51,7 +51,8 @@ class Head:
         found: Array = np.asarray(features, dtype=np.float32)
         if not self.unit_features:
             return found
-        return found / (np.linalg.norm(found, axis=1, keepdims=True) + np.float32(1e-10))
+        unit: Array = found / (np.linalg.norm(found, axis=1, keepdims=True) + np.float32(1e-10))
+        return unit
 
     def apply(self, inputs: Array) -> Array:
         """(N, D) inputs of the linear layer -> (N, C) float32 logits.
