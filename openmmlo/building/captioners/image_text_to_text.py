@@ -8,7 +8,17 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, get_args
 
 from openmmlo.building.captioners import PAPER_PROMPT
-from openmmlo.building.captioners.checkpoints import (
+from openmmlo.building.captioners.generation import Generation, generation
+from openmmlo.building.captioners.loading import (
+    Dtype,
+    check_dtype,
+    findings,
+    load_model,
+    resolve_dtype,
+    worker_device,
+)
+from openmmlo.errors import ConfigError, ModelError
+from openmmlo.models.checkpoints import (
     Checkpoint,
     all_files,
     locate,
@@ -16,18 +26,7 @@ from openmmlo.building.captioners.checkpoints import (
     small_files,
     source_identity,
 )
-from openmmlo.building.captioners.generation import Generation, generation
-from openmmlo.building.captioners.loading import (
-    Dtype,
-    check_dtype,
-    explained,
-    findings,
-    load_model,
-    quiet,
-    resolve_dtype,
-    worker_device,
-)
-from openmmlo.errors import ConfigError, ModelError
+from openmmlo.models.loading import explained, quiet
 from openmmlo.records import Finding, Sample
 
 if TYPE_CHECKING:

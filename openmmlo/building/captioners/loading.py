@@ -4,56 +4,26 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from openmmlo.building.captioners.checkpoints import (
+from openmmlo.errors import ModelError
+from openmmlo.models.checkpoints import (
     Checkpoint,
     cached_folder,
     fetch_command,
-    first_line,
     has_weights,
     on_hub,
     parameter_count,
 )
-from openmmlo.errors import ModelError
+from openmmlo.models.loading import MATCH, device_kind, explained, quiet
 from openmmlo.records import Finding
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-_MATCH = "Install both from one index, for example: pip install --upgrade torch torchvision"
 _COPY = "Copy the whole checkpoint: model.safetensors, or its index and every file that names."
-
-
-def device_kind(device: str) -> str:
-    """``cuda``, ``mps`` or ``cpu`` (or another torch device type) that a device option means on this machine.
-
-    Creates no CUDA context, so that the process that only plans takes no memory of the accelerator.
-
-    Raises:
-        ModelError: not a device, or not on this machine.
-    """
-    import torch
-
-    if device == "auto":
-        if torch.cuda.device_count():
-            return "cuda"
-        return "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        asked = torch.device(device)
-    except RuntimeError:
-        raise ModelError(f"No device {device!r}: expected auto, cpu, mps, cuda, or cuda:N.") from None
-    count = torch.cuda.device_count()
-    if asked.type == "cuda" and (asked.index or 0) >= count:
-        raise ModelError(
-            f"Device {device!r} is not on this machine: torch {torch.__version__} sees {count} CUDA devices."
-        )
-    if asked.type == "mps" and not torch.backends.mps.is_available():
-        raise ModelError("Device 'mps' is not on this machine.")
-    return str(asked.type)
 
 
 def worker_device(device: str, worker: int) -> str:
@@ -117,41 +87,6 @@ def _drop_sampling(settings: Any) -> None:
     settings.max_length = None  # max_new_tokens is always given; both at once cause a warning a batch
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep transformers' progress bars and advice off the terminal; errors still pass."""
-    from transformers.utils import logging
-
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
-
-
-@contextmanager
-def explained(folder: Path) -> Iterator[None]:
-    """Turn what loading throws into a ModelError with a remedy; out of memory passes as it is."""
-    try:
-        yield
-    except (ModelError, MemoryError):
-        raise
-    except Exception as error:
-        if type(error).__name__ == "OutOfMemoryError":
-            raise
-        text = str(error)
-        if "torchvision" in text or "torchaudio" in text:
-            raise ModelError(f"torch and torchvision do not fit each other ({first_line(text)}). {_MATCH}") from error
-        raise ModelError(
-            f"Checkpoint {folder.name!r} cannot be loaded: {type(error).__name__}: {first_line(text)} "
-            "If files are missing or damaged, fetch the checkpoint again."
-        ) from error
-
-
 def findings(checkpoint: Checkpoint, device: str, dtype: Dtype) -> list[Finding]:
     """What a build needs to know of a checkpoint and its device before any work."""
     found = [_torchvision()]
@@ -187,7 +122,7 @@ def _torchvision() -> Finding:
     try:
         import torchvision
     except Exception as error:
-        return Finding("error", f"torchvision does not load beside torch {torch.__version__}: {error}", _MATCH)
+        return Finding("error", f"torchvision does not load beside torch {torch.__version__}: {error}", MATCH)
     return Finding("ok", f"torch {torch.__version__}, torchvision {torchvision.__version__}")
 
 

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from openmmlo.building.captioners import loading
-from openmmlo.building.captioners.checkpoints import (
+from openmmlo.building.captioners.loading import findings, resolve_dtype, worker_device
+from openmmlo.errors import ModelError
+from openmmlo.models.checkpoints import (
     Checkpoint,
     all_files,
     has_weights,
@@ -19,8 +21,7 @@ from openmmlo.building.captioners.checkpoints import (
     small_files,
     source_identity,
 )
-from openmmlo.building.captioners.loading import explained, findings, resolve_dtype, worker_device
-from openmmlo.errors import ModelError
+from openmmlo.models.loading import explained
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

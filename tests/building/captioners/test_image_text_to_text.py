@@ -14,9 +14,9 @@ import pytest
 from PIL import Image, ImageDraw
 
 from openmmlo.building.captioners import PAPER_PROMPT, open_captioner
-from openmmlo.building.captioners.checkpoints import folder_digest
 from openmmlo.building.captioners.image_text_to_text import ImageTextToText, without_prompt
 from openmmlo.errors import ConfigError, ModelError
+from openmmlo.models.checkpoints import folder_digest
 from openmmlo.records import Sample
 from openmmlo.sources.files import FileImage
 

@@ -17,9 +17,9 @@ import pytest
 from PIL import Image, ImageDraw
 
 from openmmlo.building.captioners import PAPER_PROMPT, Captioner, open_captioner
-from openmmlo.building.captioners.checkpoints import folder_digest, locate, parameter_count
 from openmmlo.building.captioners.instructblip import PINNED, InstructBlip
 from openmmlo.errors import ConfigError, ModelError, UnknownName
+from openmmlo.models.checkpoints import folder_digest, locate, parameter_count
 from openmmlo.records import Sample
 from openmmlo.sources.files import FileImage
 

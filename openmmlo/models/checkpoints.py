@@ -1,6 +1,6 @@
 """Model checkpoints, in a local folder or on the Hugging Face Hub: found, fetched, told apart.
 
-The captioners that run transformers models share this; nothing here needs torch or transformers.
+Captioners and evaluated models share this; nothing here needs torch or transformers.
 """
 
 from __future__ import annotations
