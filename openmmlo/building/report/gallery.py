@@ -7,7 +7,6 @@ largest step of the ladder at which one of every cell fits.
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from statistics import mean
@@ -17,6 +16,7 @@ from openmmlo.building.report.captions import Piece, pieces
 from openmmlo.building.report.selection import Cell, Pick, Survey, chosen_rows, survey
 from openmmlo.building.report.thumbnails import LADDER, Step, thumbnails
 from openmmlo.data import BuiltDataset
+from openmmlo.pages.page import as_json
 from openmmlo.progress import Progress, Silent
 from openmmlo.records import OOD_LABEL, shot_group
 
@@ -210,11 +210,3 @@ def _encoded_size(data: bytes | None) -> int:
 def _images(dataset: BuiltDataset, cards: list[Card]) -> Iterator[tuple[Pick, bytes]]:
     for pick, row in chosen_rows(dataset, [card.pick for card in cards], ["image"]):
         yield pick, (row["image"] or {}).get("bytes") or b""
-
-
-def as_json(value: object) -> str:
-    """Compact JSON that may stand in a ``<script>``: no character of it can end the element or a line."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text

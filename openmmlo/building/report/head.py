@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from openmmlo.building.report.wording import counted, number, part, percent
 from openmmlo.data import BuiltDataset
+from openmmlo.pages.wording import counted, number, part, percent
 from openmmlo.records import shot_group
 
 Figure = dict[str, str]

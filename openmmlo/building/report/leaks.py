@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from openmmlo.building.report.captions import segments
-from openmmlo.building.report.wording import counted, number, part, percent, share
+from openmmlo.pages.wording import counted, number, part, percent, share
 
 KINDS = {
     "name": "a name or synonym",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from openmmlo.building.report.wording import number, part, percent
+from openmmlo.pages.wording import number, part, percent
 
 GROUPS = {"all": "all", "many": "many", "medium": "medium", "few": "few", "ood": "OOD"}
 

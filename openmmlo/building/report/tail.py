@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from openmmlo.building.report.charts import Tick, tail_bars, tail_scale
 from openmmlo.data import BuiltDataset
+from openmmlo.pages.charts import Tick, tail_bars, tail_scale
 from openmmlo.records import shot_group
 
 MEANINGS = {

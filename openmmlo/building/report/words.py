@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from openmmlo.building.function_words import FUNCTION_WORDS
-from openmmlo.building.report.charts import LogScale, Tick, dots, line
-from openmmlo.building.report.wording import part, share
+from openmmlo.pages.charts import LogScale, Tick, dots, line
+from openmmlo.pages.wording import part, share
 
 TOP = 24
 """Words a list shows."""

@@ -13,8 +13,8 @@ from pictured_sets import Pictured, write_pictured, zoo
 from read_pages import Page, drawn
 from stubs import jpeg
 
-from openmmlo.building.report.gallery import as_json
 from openmmlo.data import BuiltDataset
+from openmmlo.pages.page import as_json
 from openmmlo.records import ClassInfo, DatasetInfo
 
 HOSTILE = (

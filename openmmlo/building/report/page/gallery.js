@@ -1,4 +1,17 @@
 // The gallery: filters over the cards, their counts, and the address that holds their state.
+function picture(image, name) {
+  const box = element("div", { className: "picture" });
+  if (image) {
+    const shown = element("img", { alt: `An image of ${name}`, decoding: "async" });
+    shown.src = `data:image/webp;base64,${image}`;
+    box.append(shown);
+  } else {
+    box.append("This image cannot be shown");
+    box.classList.add("broken");
+  }
+  return box;
+}
+
 const gallery = (() => {
   const { splits, groups, classes, cards, withImages } = data;
   const ALL = -1;

@@ -50,3 +50,12 @@ def share(value: Any) -> float:
     """A fraction as percent of a bar's length; nothing where it is not defined."""
     defined = isinstance(value, int | float) and not isinstance(value, bool)
     return round(100 * min(1.0, max(0.0, value)), 3) if defined else 0.0
+
+
+def file_size(value: float) -> str:
+    """Bytes in the unit that suits them, by steps of 1,000."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:,.0f} {unit}" if unit == "bytes" else f"{value:,.1f} {unit}"
+        value /= 1000
+    return f"{value:,.1f} TB"

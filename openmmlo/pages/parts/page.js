@@ -1,5 +1,5 @@
 "use strict";
-// What every part of the page shares. Text from the data set only ever becomes text nodes and attributes.
+// What every part of the page shares. Text from data only ever becomes text nodes and attributes.
 const data = JSON.parse(document.getElementById("data").textContent);
 
 function element(tag, properties, ...children) {
@@ -22,19 +22,6 @@ function grouped(count) {
 
 function counted(count, one, many) {
   return `${grouped(count)} ${count === 1 ? one : many || `${one}s`}`;
-}
-
-function picture(image, name) {
-  const box = element("div", { className: "picture" });
-  if (image) {
-    const shown = element("img", { alt: `An image of ${name}`, decoding: "async" });
-    shown.src = `data:image/webp;base64,${image}`;
-    box.append(shown);
-  } else {
-    box.append("This image cannot be shown");
-    box.classList.add("broken");
-  }
-  return box;
 }
 
 {

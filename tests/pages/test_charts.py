@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from openmmlo.building.report.charts import HEIGHT, WIDTH, LogScale, count_label, dots, line, tail_bars, tail_scale
-from openmmlo.building.report.wording import counted, decimal, number, part, percent, share
+from openmmlo.pages.charts import HEIGHT, WIDTH, LogScale, count_label, dots, line, tail_bars, tail_scale
+from openmmlo.pages.wording import counted, decimal, number, part, percent, share
 
 
 def test_log_scale_and_its_ticks() -> None:
