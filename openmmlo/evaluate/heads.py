@@ -1,0 +1,58 @@
+"""Every classifier that a model and its features allow, and the one whose predictions are scored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from openmmlo.errors import ModelError
+from openmmlo.evaluate.configuration import Choice
+from openmmlo.evaluate.head import Head
+from openmmlo.models.encoder import Classifier
+
+ORDER = ("model", "zero-shot", "linear-probe", "ncm")
+"""In which order ``auto`` takes them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A head with what was chosen for it."""
+
+    head: Head
+    choices: dict[str, Any] = field(default_factory=dict)
+
+
+def model_head(classifier: Classifier, columns: Sequence[int]) -> Head:
+    """The model's own classifier as a head over the benchmark's classes.
+
+    Args:
+        columns: (C,) which of its outputs belongs to each class.
+    """
+    chosen = np.asarray(columns, dtype=np.int64)
+    weight = bias = None
+    if classifier.weight is not None:
+        weight = np.ascontiguousarray(classifier.weight[chosen], dtype=np.float32)
+        bias = None if classifier.bias is None else np.asarray(classifier.bias, dtype=np.float32)[chosen]
+    return Head("model", len(chosen), weight=weight, bias=bias, columns=chosen)
+
+
+def choose(candidates: dict[str, Candidate], wanted: Choice, reasons: dict[str, str], model: str) -> str:
+    """Which candidate is scored.
+
+    Raises:
+        ModelError: the wanted one, or any, cannot be had; the reason is named.
+    """
+    if wanted != "auto":
+        if wanted not in candidates:
+            have = ", ".join(candidates) or "none"
+            reason = reasons.get(wanted, "unknown")
+            raise ModelError(f"{model} cannot be scored by {wanted}: {reason} It can be scored by: {have}.")
+        return wanted
+    for kind in ORDER:
+        if kind in candidates:
+            return kind
+    listed = " ".join(f"{kind}: {reason}" for kind, reason in reasons.items())
+    raise ModelError(f"Nothing makes {model} predict the classes of this benchmark. {listed}")
