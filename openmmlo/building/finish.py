@@ -18,11 +18,11 @@ from openmmlo.building.journal import Journal
 from openmmlo.building.machine import versions
 from openmmlo.building.masking import Masker
 from openmmlo.building.plan import Shard
-from openmmlo.building.prefetch import read_image
 from openmmlo.building.schema import arrow_schema, parquet_writer
 from openmmlo.building.stored import StoredImages
 from openmmlo.building.word_counts import ShardCounts
 from openmmlo.building.workspace import Workspace
+from openmmlo.data.reading import read_image
 from openmmlo.errors import SampleFailed
 from openmmlo.records import OOD_LABEL, DatasetInfo, Sample, Status
 from openmmlo.writing import sync_folder, write_aside

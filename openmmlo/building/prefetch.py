@@ -20,19 +20,13 @@ from PIL import Image
 from openmmlo.building.captioners import Captioner, reads_images
 from openmmlo.building.captioning import captioner_failure
 from openmmlo.data.images import decode
+from openmmlo.data.reading import known_problem, read_image
 from openmmlo.errors import OpenmmloError, SampleFailed
 from openmmlo.records import Sample, Status
 
 T = TypeVar("T")
 
 _AHEAD_BYTES = 2**29
-
-PROBLEMS = {
-    Status.MISSING: "no file where the list says it is",
-    Status.LINK: "a link that leaves the image root; --follow-links reads it",
-    Status.NAME: "the file name is not valid UTF-8; rename the file",
-    Status.UNREADABLE: "not a regular file",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +82,9 @@ def prepare(wanted: Wanted, captioner: Captioner, max_pixels: int) -> Prepared:
     """
     sample, facts = wanted.sample, wanted.facts
     blank = facts is not None and not reads_images(captioner)
-    if sample.problem is not None and not blank:
-        return Prepared(sample.problem, PROBLEMS.get(sample.problem, sample.problem.value))
+    problem = known_problem(sample)
+    if problem is not None and not blank:
+        return Prepared(problem.status, problem.reason)
     try:
         if facts is not None and blank:
             payload = _payload(captioner, sample, Image.new("RGB", (1, 1)))
@@ -114,17 +109,6 @@ def _payload(captioner: Captioner, sample: Sample, image: Image.Image) -> Any:
         raise
     except Exception as error:
         raise captioner_failure(error) from error
-
-
-def read_image(sample: Sample) -> bytes:
-    """The original bytes of a sample's image; SampleFailed, without a local path, where they cannot be had."""
-    try:
-        return sample.image.read()
-    except FileNotFoundError:
-        raise SampleFailed(Status.MISSING, PROBLEMS[Status.MISSING]) from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or type(error).__name__
-        raise SampleFailed(Status.UNREADABLE, f"cannot be read: {reason}") from None
 
 
 class Prefetch:

@@ -1,7 +1,8 @@
-"""Where feature banks lie: one folder a bank, named by the digest of everything that decides its rows.
+"""Where feature banks lie: a folder a bank, named by the digest of everything that decides its rows.
 
-A folder holds ``meta.json`` with the SHA-256 of every other file, ``features.npy``, ``logits.npy`` where the model has a
-classifier, and ``rows.parquet``. It appears by one rename. Chunks of a bank in the making lie beside it.
+``<cache>/<first two letters>/<digest>/`` holds ``features.npy``, ``logits.npy`` where the model has a classifier,
+``rows.parquet`` (id, class key, label and digest of each image) and ``meta.json``: what decides a row, what failed,
+and size and SHA-256 of the other files. It appears by one rename and never changes afterwards.
 """
 
 from __future__ import annotations
@@ -10,214 +11,297 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import FileLock
 
+from openmmlo.errors import DataError
 from openmmlo.evaluate.features.bank import Array, FeatureBank
-from openmmlo.records import digest_of
+from openmmlo.evaluate.features.chunks import Chunk, Cut, Parts
+from openmmlo.records import Sample, digest_of
 from openmmlo.writing import space_needed, sync_folder
 
-VERSION = 1
-"""Version of what is extracted and how it is stored: raising it makes every bank anew."""
+FORMAT = 1
+"""Layout of a bank's folder; another one is not read."""
+
+_SCHEMA = pa.schema(
+    [
+        ("sample_id", pa.string()),
+        ("class_key", pa.dictionary(pa.int32(), pa.string())),
+        ("label", pa.int64()),
+        ("sha256", pa.string()),
+    ]
+)
+
+
+class Distrusted(Exception):
+    """An entry of the cache is not the bank that its name promises; the reason is one line."""
 
 
 @dataclass(frozen=True, eq=False)
-class Chunk:
-    """Some batches of a bank: positions in the list, features, logits, digests of the images; and what failed."""
-
-    rows: Array
+class _Totals:
+    rows: int
     features: Array
     logits: Array | None
-    sha256: Array
-    failed: list[tuple[int, str, str]]
 
 
 class BankStore:
-    """One bank on disk.
+    """One bank of a cache.
 
     Args:
-        root: the cache folder.
-        key: JSON value of everything that decides a row.
-        chunking: what decides how the work is cut; chunks of another cut are left alone.
+        cache: the folder of all banks.
+        identity: JSON value of everything that decides a row.
+        made: JSON value of what else is worth knowing of it (versions, device); it decides nothing.
     """
 
-    def __init__(self, root: Path, key: dict[str, Any], chunking: int) -> None:
-        self.fingerprint = digest_of(key)
-        self.folder = root / self.fingerprint[:2] / self.fingerprint
-        self.parts = self.folder.with_name(f"{self.fingerprint}.parts-{chunking}")
+    def __init__(self, cache: Path, identity: dict[str, Any], made: dict[str, Any] | None = None) -> None:
+        self.identity = identity
+        self.made = made or {}
+        self.fingerprint = digest_of(identity)
+        self.folder = cache / self.fingerprint[:2] / self.fingerprint
 
-    def part(self, number: int) -> Path:
-        return self.parts / f"{number:06d}.npz"
-
-    def has(self, number: int) -> bool:
-        """Whether a chunk is finished."""
-        return self.part(number).is_file()
+    def parts(self, cut: Cut) -> Parts:
+        """Its finished chunks for this cut."""
+        return Parts(self.folder.with_name(f"{self.fingerprint}.parts-{cut.batch_size}"), cut)
 
     def is_whole(self) -> bool:
-        """Whether the bank stands in its place; whether it is sound shows when it is opened."""
+        """Whether a bank stands in its place; whether it can be trusted shows when it is opened."""
         return (self.folder / "meta.json").is_file()
 
-    def save(self, number: int, chunk: Chunk) -> None:
-        """Write a finished chunk aside, sync it and rename it into place."""
-        self.parts.mkdir(parents=True, exist_ok=True)
-        aside = self.parts / f"{number:06d}.{os.getpid()}.tmp"
-        arrays = {"rows": chunk.rows, "features": chunk.features, "sha256": chunk.sha256}
-        if chunk.logits is not None:
-            arrays["logits"] = chunk.logits
-        failed = np.frombuffer(json.dumps(chunk.failed).encode(), dtype=np.uint8)
-        with space_needed(self.parts), aside.open("wb") as file:
-            np.savez(file, failed=failed, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(self.part(number))
-
-    def load(self, number: int) -> Chunk:
-        """Read a finished chunk. Raises OSError, KeyError or ValueError where it is damaged."""
-        with np.load(self.part(number), allow_pickle=False) as found:
-            failed = [tuple(item) for item in json.loads(found["failed"].tobytes())]
-            logits = found["logits"] if "logits" in found.files else None
-            return Chunk(found["rows"], found["features"], logits, found["sha256"], failed)
-
-    def assemble(self, chunks: int, samples: Any, name: str) -> None:
-        """Put the chunks together, one at a time, into a bank that appears whole.
-
-        Raises:
-            OSError, KeyError or ValueError: a chunk is damaged; it has been removed, so that it is made again.
-        """
-        aside = self.folder.with_name(f"{self.fingerprint}.{os.getpid()}.tmp")
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
-        try:
-            with space_needed(aside):
-                self._assemble(chunks, samples, name, aside)
-            try:
-                aside.replace(self.folder)
-            except OSError:  # another process was faster; its bank has the same key
-                if not self.is_whole():
-                    raise
-            sync_folder(self.folder.parent)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
-        shutil.rmtree(self.parts, ignore_errors=True)
-
-    def _assemble(self, chunks: int, samples: Any, name: str, aside: Path) -> None:
-        heads = [self._checked(number) for number in range(chunks)]
-        total = sum(len(chunk.rows) for chunk in heads)
-        kept = next((chunk for chunk in heads if len(chunk.rows)), heads[0])
-        del heads
-        features = self._empty(aside / "features.npy", (total, *kept.features.shape[1:]), kept.features.dtype)
-        logits = None
-        if kept.logits is not None:
-            logits = self._empty(aside / "logits.npy", (total, *kept.logits.shape[1:]), kept.logits.dtype)
-        rows: list[int] = []
-        digests: list[str] = []
-        failed: list[tuple[str, str, str]] = []
-        for number in range(chunks):
-            chunk = self._checked(number)
-            place = slice(len(rows), len(rows) + len(chunk.rows))
-            if len(chunk.rows):
-                features[place] = chunk.features
-                if logits is not None:
-                    logits[place] = chunk.logits
-            rows.extend(chunk.rows.tolist())
-            digests.extend(chunk.sha256.astype(str).tolist())
-            failed.extend((samples[row].sample_id, status, reason) for row, status, reason in chunk.failed)
-        for array in (features, logits):
-            if array is not None and isinstance(array, np.memmap):
-                array.flush()
-        del features, logits
-        table = pa.table(
-            {
-                "sample_id": pa.array([samples[row].sample_id for row in rows], pa.string()),
-                "class_key": pa.array([samples[row].class_key for row in rows], pa.string()),
-                "label": pa.array([samples[row].label for row in rows], pa.int64()),
-                "sha256": pa.array(digests, pa.string()),
-            }
-        )
-        pq.write_table(table, aside / "rows.parquet", compression="zstd")
-        meta = {
-            "fingerprint": self.fingerprint,
-            "name": name,
-            "rows": total,
-            "failed": failed,
-            "files": {path.name: file_digest(path) for path in sorted(aside.iterdir())},
-        }
-        with (aside / "meta.json").open("w", encoding="utf-8") as file:
-            json.dump(meta, file)
-            file.flush()
-            os.fsync(file.fileno())
-
-    def _checked(self, number: int) -> Chunk:
-        try:
-            return self.load(number)
-        except Exception:
-            self.part(number).unlink(missing_ok=True)
-            raise
-
-    @staticmethod
-    def _empty(path: Path, shape: tuple[int, ...], dtype: Any) -> Array:
-        if 0 in shape:  # an empty file cannot be mapped
-            np.save(path, np.zeros(shape, dtype))
-            return np.zeros(shape, dtype)
-        found: Array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
-        return found
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Wait until no other process assembles or removes this bank, and keep them waiting."""
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.folder.with_name(f"{self.fingerprint}.lock"), thread_local=False):
+            yield
 
     def open(self, name: str) -> FeatureBank | None:
-        """The bank, its arrays mapped into memory; None where it is not there or cannot be trusted.
+        """The bank, its arrays mapped into memory; None where there is none.
 
-        An entry that is damaged, or is not what its name says, is removed.
+        Every file's size and SHA-256 are checked: about a second a gigabyte, against hours of extraction.
+
+        Raises:
+            Distrusted: damaged, foreign, or of another layout.
         """
+        if not os.path.lexists(self.folder):
+            return None
         try:
-            meta = json.loads((self.folder / "meta.json").read_bytes())
-            sound = meta["fingerprint"] == self.fingerprint and all(
-                file_digest(self.folder / file) == digest for file, digest in meta["files"].items()
+            meta = self._checked_meta()
+            return self._read(name, meta)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
+            raise Distrusted(" ".join(f"{type(error).__name__}: {error}".split())) from error
+
+    def discard(self) -> None:
+        """Remove the bank. The caller holds :meth:`changing`."""
+        if self.folder.is_symlink() or self.folder.is_file():
+            self.folder.unlink()
+        elif self.folder.exists():
+            aside = Path(tempfile.mkdtemp(prefix=f"{self.fingerprint}.", suffix=".tmp", dir=self.folder.parent))
+            self.folder.replace(aside)  # at once, so that nobody opens half of it
+            shutil.rmtree(aside, ignore_errors=True)
+
+    def assemble(self, name: str, samples: Sequence[Sample], parts: Parts) -> None:
+        """Put finished chunks together, one at a time in memory. The caller holds :meth:`changing`.
+
+        Raises:
+            ChunkDamaged: a chunk must be computed again.
+            DataError: no image has a row, or rows are NaN, infinite or zero.
+            DiskFull: there is no space; the chunks are kept.
+        """
+        totals = self._totals(name, samples, parts)
+        for left in self.folder.parent.glob(f"{self.fingerprint}.*.tmp"):  # by a kill: nobody else is at work here
+            shutil.rmtree(left, ignore_errors=True)
+        aside = Path(tempfile.mkdtemp(prefix=f"{self.fingerprint}.", suffix=".tmp", dir=self.folder.parent))
+        try:
+            with space_needed(aside):
+                self._write(aside, name, samples, parts, totals)
+            aside.chmod(0o777 & ~_umask())
+            aside.replace(self.folder)
+            sync_folder(self.folder.parent)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
+        parts.remove()
+
+    def _totals(self, name: str, samples: Sequence[Sample], parts: Parts) -> _Totals:
+        rows = 0
+        like: Chunk | None = None
+        strange: dict[int, tuple[int, int]] = {}
+        first_failure: tuple[int, str, str] | None = None
+        for number in range(parts.cut.chunks):
+            chunk = parts.load(number)
+            rows += len(chunk.rows)
+            found = chunk.strange()
+            if any(found):
+                strange[number] = found
+            if like is None and len(chunk.rows):
+                like = chunk
+            if first_failure is None and chunk.failed:
+                first_failure = chunk.failed[0]
+        if strange:
+            for number in strange:
+                parts.forget(number)
+            sums = [sum(column) for column in zip(*strange.values(), strict=True)]
+            raise strange_features(name, rows, sums[0], sums[1])
+        if like is None:
+            row, status, reason = first_failure or (0, "", "")
+            raise DataError(
+                f"{name}: none of {len(samples):,} images could be read; the first, {samples[row].sample_id!r}, is "
+                f"{status}: {reason}. Check where the images of this set lie."
             )
-            if sound and "features.npy" in meta["files"] and "rows.parquet" in meta["files"]:
-                return self._read(name, meta)
-        except FileNotFoundError:
-            if not self.folder.exists():
-                return None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException):
-            pass
-        shutil.rmtree(self.folder, ignore_errors=True)
-        return None
+        return _Totals(rows, like.features, like.logits)
+
+    def _write(self, aside: Path, name: str, samples: Sequence[Sample], parts: Parts, totals: _Totals) -> None:
+        failed: list[tuple[str, str, str]] = []
+        files: dict[str, dict[str, Any]] = {}
+        arrays = {"features": totals.features} | ({} if totals.logits is None else {"logits": totals.logits})
+        writers = {key: _ArrayFile(aside / f"{key}.npy", totals.rows, like) for key, like in arrays.items()}
+        tables = []
+        for number in range(parts.cut.chunks):
+            chunk = parts.load(number)
+            failed += [(samples[row].sample_id, status, reason) for row, status, reason in chunk.failed]
+            if not len(chunk.rows):
+                continue
+            for key, array_file in writers.items():
+                array_file.append(chunk.features if key == "features" else chunk.logits)
+            tables.append(_table(samples, chunk))
+        with (aside / "rows.parquet").open("wb") as file:
+            pq.write_table(pa.concat_tables(tables).unify_dictionaries(), file, compression="zstd")
+            _synced(file)
+        for array_file in writers.values():
+            array_file.close()
+        for path in sorted(aside.iterdir()):
+            files[path.name] = {"bytes": path.stat().st_size, "sha256": file_digest(path)}
+        meta = {
+            "format": FORMAT,
+            "fingerprint": self.fingerprint,
+            "identity": self.identity,
+            "made": self.made,
+            "name": name,
+            "rows": totals.rows,
+            "failed": failed,
+            "files": files,
+        }
+        with (aside / "meta.json").open("w", encoding="utf-8") as text:
+            json.dump(meta | {"digest": digest_of(meta)}, text, indent=1)
+            _synced(text)
+        sync_folder(aside)
+
+    def _checked_meta(self) -> dict[str, Any]:
+        meta: dict[str, Any] = json.loads((self.folder / "meta.json").read_bytes())
+        digest = meta.pop("digest")
+        if digest_of(meta) != digest:
+            raise ValueError("meta.json was altered")
+        if meta["format"] != FORMAT:
+            raise ValueError(f"layout {meta['format']}, expected {FORMAT}")
+        if meta["fingerprint"] != self.fingerprint or digest_of(meta["identity"]) != self.fingerprint:
+            raise ValueError("it is the bank of another model, list or transform")
+        for file, facts in meta["files"].items():
+            path = self.folder / Path(file).name
+            if path.stat().st_size != facts["bytes"] or file_digest(path) != facts["sha256"]:
+                raise ValueError(f"{file} was altered")
+        return meta
 
     def _read(self, name: str, meta: dict[str, Any]) -> FeatureBank:
         table = pq.read_table(self.folder / "rows.parquet")
-        columns = {key: table.column(key).to_pylist() for key in ("sample_id", "class_key", "sha256")}
-        arrays = {
-            file: np.load(self.folder / f"{file}.npy", mmap_mode="r" if meta["rows"] else None, allow_pickle=False)
-            for file in ("features", "logits")
-            if f"{file}.npy" in meta["files"]
+        arrays: dict[str, Array] = {
+            key: np.load(self.folder / f"{key}.npy", mmap_mode="r", allow_pickle=False)
+            for key in ("features", "logits")
+            if f"{key}.npy" in meta["files"]
         }
-        if any(len(array) != table.num_rows for array in arrays.values()):
+        if {len(array) for array in arrays.values()} | {meta["rows"]} != {table.num_rows}:
             raise ValueError("arrays and rows differ in length")
+        keys = table.column("class_key").unify_dictionaries().combine_chunks()
+        digests = table.column("sha256")
         return FeatureBank(
             name=name,
-            sample_ids=np.array(columns["sample_id"], dtype=object),
-            class_keys=np.array(columns["class_key"], dtype=object),
+            sample_ids=_texts(table.column("sample_id")),
+            class_keys=_texts(keys.dictionary)[keys.indices.to_numpy()],
             labels=table.column("label").to_numpy(),
             features=arrays["features"],
             logits=arrays.get("logits"),
-            sha256=np.array(columns["sha256"], dtype=object),
+            sha256=None if digests.null_count else _texts(digests),
             fingerprint=self.fingerprint,
-            failed=tuple((str(a), str(b), str(c)) for a, b, c in meta["failed"]),
+            failed=tuple((str(row), str(status), str(reason)) for row, status, reason in meta["failed"]),
         )
+
+
+def strange_features(name: str, rows: int, infinite: int, zero: int) -> DataError:
+    """The error for rows that no detector could use."""
+    found = [
+        f"{count:,} of {rows:,} rows {what}"
+        for count, what in ((infinite, "hold NaN or infinite numbers"), (zero, "are zero in every feature"))
+        if count
+    ]
+    return DataError(
+        f"Features of {name}: {' and '.join(found)}; expected finite numbers, and some that are not zero. "
+        "Store fp32, compute in float32, and check the model's weights."
+    )
+
+
+class _ArrayFile:
+    """A .npy file of known length that is written block by block: a full disk is an error, not a bus error."""
+
+    def __init__(self, path: Path, rows: int, like: Array) -> None:
+        self.like = like
+        self._file: BinaryIO = path.open("wb")
+        header = {
+            "descr": np.lib.format.dtype_to_descr(like.dtype),
+            "fortran_order": False,
+            "shape": (rows, *like.shape[1:]),
+        }
+        np.lib.format.write_array_header_1_0(self._file, header)
+
+    def append(self, block: Array | None) -> None:
+        if block is None or block.dtype != self.like.dtype or block.shape[1:] != self.like.shape[1:]:
+            raise DataError(
+                f"The model gave rows of {self.like.shape[1:]} {self.like.dtype} and others that differ; expected one "
+                "width for all. A model whose output depends on the batch cannot be evaluated."
+            )
+        self._file.write(np.ascontiguousarray(block).data)
+
+    def close(self) -> None:
+        _synced(self._file)
+        self._file.close()
+
+
+def _table(samples: Sequence[Sample], chunk: Chunk) -> pa.Table:
+    rows = [samples[row] for row in chunk.rows.tolist()]
+    columns = [
+        pa.array([sample.sample_id for sample in rows], pa.string()),
+        pa.array([sample.class_key for sample in rows], pa.string()).dictionary_encode(),
+        pa.array([sample.label for sample in rows], pa.int64()),
+        pa.array(chunk.sha256 or [None] * len(rows), pa.string()),
+    ]
+    return pa.table(columns, schema=_SCHEMA)
+
+
+def _texts(column: Any) -> Array:
+    """(N,) of Python strings."""
+    found: Array = np.array(column.to_pylist(), dtype=object)
+    return found
+
+
+def _synced(file: Any) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def file_digest(path: Path) -> str:
     """SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def finite_blocks(features: Array, size: int = 16_384) -> Iterator[Array]:
-    """Blocks of rows as float32, so that a mapped bank never lies in memory whole."""
-    for start in range(0, len(features), size):
-        yield np.asarray(features[start : start + size], dtype=np.float32)
