@@ -21,7 +21,7 @@ BLOCK_NUMBERS = 1 << 22
 def blocks(
     features: Array, what: str, dtype: Any = np.float64, rows: int | None = None
 ) -> Iterator[tuple[slice, Array]]:
-    """(rows, values) of each block of an (N, D) array, in order, in another precision.
+    """(rows, values) of each block of an (N, D) array, in order; values are a copy in the precision asked for.
 
     Args:
         what: whose features they are, for messages ("bank 'test'").
@@ -33,7 +33,7 @@ def blocks(
     size = rows or max(1, BLOCK_NUMBERS // max(1, features.shape[1]))
     for start in range(0, len(features), size):
         place = slice(start, min(start + size, len(features)))
-        values: Array = np.asarray(features[place], dtype=dtype)
+        values: Array = np.array(features[place], dtype=dtype)  # a copy: a mapped file cannot be written
         if not np.isfinite(values).all():
             bad = sum(
                 int((~np.isfinite(np.asarray(features[first : first + size])).all(axis=1)).sum())
@@ -80,3 +80,12 @@ def unit_sample(arrays: Sequence[Array], what: str, most: int, seed: int) -> Arr
         parts += [values for _, values in unit_blocks(np.asarray(array[mine]), what)]
     found: Array = np.concatenate(parts) if parts else np.zeros((0, widths[0] if widths else 0))
     return found[found.any(axis=1)]
+
+
+def add_by_class(sums: Array, rows: Array, labels: Array) -> None:
+    """Add each of (n, D) rows to the row of ``sums`` (C, D) that its label names, in place."""
+    if not len(rows):
+        return
+    order = np.argsort(labels, kind="stable")
+    present, starts = np.unique(labels[order], return_index=True)
+    sums[present] += np.add.reduceat(rows[order], starts, axis=0)

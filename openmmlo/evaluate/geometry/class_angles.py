@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from openmmlo.errors import DataError
-from openmmlo.evaluate.features.blocks import BLOCK_NUMBERS, unit, unit_blocks
+from openmmlo.evaluate.features.blocks import BLOCK_NUMBERS, add_by_class, unit, unit_blocks
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -45,7 +45,7 @@ def class_centres(features: Array, labels: Array, classes: int, what: str) -> Ar
     counts = np.zeros(classes, np.int64)
     for place, rows in unit_blocks(features, what):
         mine = np.asarray(labels[place])
-        np.add.at(sums, mine, rows)
+        add_by_class(sums, rows, mine)
         counts += np.bincount(mine[rows.any(axis=1)], minlength=classes)
     means = sums / np.maximum(counts, 1)[:, None]
     found = unit(means)

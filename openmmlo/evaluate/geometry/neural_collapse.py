@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from openmmlo.evaluate.features.blocks import BLOCK_NUMBERS, blocks, unit
+from openmmlo.evaluate.features.blocks import BLOCK_NUMBERS, add_by_class, blocks, unit
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -31,7 +31,7 @@ def neural_collapse(features: Array, labels: Array, classes: int, what: str) -> 
     """
     sums, counts = np.zeros((classes, features.shape[1])), np.bincount(labels, minlength=classes)
     for place, rows in blocks(features, what):
-        np.add.at(sums, np.asarray(labels[place]), rows)
+        add_by_class(sums, rows, np.asarray(labels[place]))
     present = counts > 0
     number = int(present.sum())
     found: dict[str, Any] = dict.fromkeys(("nc1", "nc2_equinorm", "nc2_equiangular", "nc2_angle"))

@@ -22,7 +22,7 @@ def over_classes(values: Array, groups: Sequence[str], train_counts: Sequence[in
 
     The deviation is that of the classes at hand (divided by their number). The slope is by least squares against the
     decimal logarithm of the training images, with its 95 % interval (Student's t) and R squared; all that is None
-    with fewer than three classes, or of one size. Classes without a training image have no logarithm; they are not in it.
+    with fewer than three classes, or of one size. Classes without a training image are not in it.
     """
     known = ~np.isnan(values)
     if not known.any():
