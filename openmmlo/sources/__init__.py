@@ -25,6 +25,13 @@ SOURCES = Catalog(
         "cifar10-lt": "openmmlo.sources.cifar_lt:Cifar10LT",
         "imagefolder": "openmmlo.sources.imagefolder:ImageFolder",
         "miniature": "openmmlo.sources.miniature:Miniature",
+        "svhn": "openmmlo.sources.svhn:SVHN",
+        "lsun": "openmmlo.sources.lsun:LSUN",
+        "isun": "openmmlo.sources.isun:ISUN",
+        "textures": "openmmlo.sources.textures:Textures",
+        "places365": "openmmlo.sources.places365:Places365",
+        "imagenet-sketch": "openmmlo.sources.imagenet_sketch:ImageNetSketch",
+        "openood": "openmmlo.sources.openood:OpenOOD",
     },
 )
 

@@ -10,10 +10,7 @@ the three NumPy names that wrap the pixels as labels; it has no way to import or
 from __future__ import annotations
 
 import ast
-import gzip
 import mmap
-import tarfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -23,13 +20,13 @@ from typing import Any
 import numpy as np
 
 from openmmlo.errors import DataError
+from openmmlo.sources.archives import unpacked
 
 SIDE = 32
 PIXELS = 3 * SIDE * SIDE
 
 Rows = np.ndarray[Any, np.dtype[np.uint8]]
 
-_LARGEST_ARCHIVE = 1 << 30
 _WHOLE_TEXT = 255
 _NAMES = {
     "numpy.core.multiarray _reconstruct": "reconstruct",
@@ -65,7 +62,7 @@ def _read_member(path: Path, member: str, modified: int, size: int) -> dict[byte
     if path.is_dir():
         view = memoryview(_mapped(path / member))
     else:
-        files = _unpacked(path, modified, size)
+        files = unpacked(path)
         if member not in files:
             raise DataError(f"{path} holds no {member}. Is it the archive of the Python version?")
         view = memoryview(files[member])
@@ -83,29 +80,6 @@ def _mapped(path: Path) -> mmap.mmap | bytes:
         return b""
     except OSError as error:
         raise DataError(f"Cannot read {path}: {error.strerror}.") from error
-
-
-@lru_cache(maxsize=2)
-def _unpacked(path: Path, _modified: int, _size: int) -> dict[str, bytes]:
-    """Every file of the archive, in one pass: reaching each alone would decompress all before it again."""
-    files: dict[str, bytes] = {}
-    try:
-        with tarfile.open(path, "r:*") as archive:
-            for entry in archive:
-                if not entry.isfile():
-                    continue
-                if entry.size > _LARGEST_ARCHIVE - sum(map(len, files.values())):
-                    raise DataError(f"{path} unpacks to more than {_LARGEST_ARCHIVE:,} bytes; no CIFAR archive does.")
-                file = archive.extractfile(entry)
-                data = file.read() if file is not None else b""
-                if len(data) != entry.size:
-                    raise EOFError("it ends early")
-                files[entry.name.removeprefix("./")] = data
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path} is damaged ({error}). Fetch the original archive again.") from error
-    except OSError as error:
-        raise DataError(f"Cannot read {path}: {error.strerror or error}.") from error
-    return files
 
 
 @dataclass

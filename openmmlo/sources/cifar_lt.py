@@ -11,8 +11,6 @@ unpack to. An extracted folder is mapped into memory and shared by all workers.
 from __future__ import annotations
 
 import hashlib
-import struct
-import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -23,6 +21,7 @@ import numpy as np
 from openmmlo.errors import ConfigError, DataError, OpenmmloError, UnknownName
 from openmmlo.records import ClassInfo, DatasetInfo, Finding, Sample
 from openmmlo.sources import data_root
+from openmmlo.sources.array_images import ArrayImage, Pixels, parse_locator
 from openmmlo.sources.cifar_archive import PIXELS, SIDE, Rows, read_member
 from openmmlo.sources.cifar_layouts import CIFAR10, CIFAR100, SYNONYMS, Layout
 from openmmlo.sources.longtail import SELECTION_RULES, Selection, exponential_counts, keep
@@ -90,44 +89,12 @@ class Cifar10LT:
         return _check(self, CIFAR10, splits)
 
 
-@dataclass(frozen=True, slots=True)
-class ArrayImage:
-    """One row of an array in an archive; ``read`` wraps its pixels as a PNG whose bytes are the same everywhere."""
-
-    archive: Path
-    member: str
-    row: int
-
-    @property
-    def locator(self) -> str:
-        return f"{self.member}#{self.row}"
-
-    def read(self) -> bytes:
-        try:
-            rows: Rows = read_member(self.archive, self.member)[b"data"]
-            return png_bytes(rows[self.row].reshape(3, SIDE, SIDE).transpose(1, 2, 0))
-        except (DataError, IndexError) as error:
-            raise OSError(f"{self.locator} is not in the archive, or the archive is damaged") from error
-
-
-def png_bytes(pixels: Rows) -> bytes:
-    """Wrap (H, W, 3) uint8 pixels as an uncompressed PNG.
-
-    Compressors differ from version to version; stored blocks do not, so the digest of an image is the same on every
-    machine. Pixels and filter bytes must fit one block of 65,535 bytes.
-    """
-    height, width, _ = pixels.shape
-    lines = np.zeros((height, 1 + 3 * width), dtype=np.uint8)
-    lines[:, 1:] = pixels.reshape(height, 3 * width)
-    raw = lines.tobytes()
-    size = struct.pack("<HH", len(raw), len(raw) ^ 0xFFFF)
-    stored = b"\x78\x01\x01" + size + raw + struct.pack(">I", zlib.adler32(raw))
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", stored), (b"IEND", b""))
-    body = b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
-    )
-    return b"\x89PNG\r\n\x1a\n" + body
+def cifar_pixels(archive: Path, member: str) -> Pixels:
+    """(N, 32, 32, 3) view of the pixels of one member. Raises DataError for a damaged archive."""
+    rows = read_member(archive, member).get(b"data")
+    if not isinstance(rows, np.ndarray) or rows.shape[1] != PIXELS:
+        raise DataError(f"{archive.name}: {member} holds no pixels of {SIDE} x {SIDE} images.")
+    return rows.reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1)
 
 
 def _find(source: Cifar100LT | Cifar10LT, layout: Layout) -> Path | None:
@@ -207,7 +174,7 @@ def _samples(source: Cifar100LT | Cifar10LT, layout: Layout, split: str) -> Iter
     place = _place(source, layout)
     _check_names(place, layout)
     for sample_id, label, member, row in _kept(source, layout, split):
-        image = ArrayImage(place, f"{layout.folder}/{member}", row)
+        image = ArrayImage(place, f"{layout.folder}/{member}", row, cifar_pixels)
         yield Sample(sample_id, image, label, split, source.name, layout.classes[label])
 
 
@@ -218,8 +185,7 @@ def _check_names(place: Path, layout: Layout) -> None:
 
 
 def _image(source: Cifar100LT | Cifar10LT, layout: Layout, locator: str) -> ArrayImage:
-    member, _, row = locator.partition("#")
-    return ArrayImage(_place(source, layout), member, int(row))
+    return ArrayImage(_place(source, layout), *parse_locator(locator), cifar_pixels)
 
 
 def _info(source: Cifar100LT | Cifar10LT, layout: Layout) -> DatasetInfo:
@@ -232,7 +198,7 @@ def _info(source: Cifar100LT | Cifar10LT, layout: Layout) -> DatasetInfo:
         name=source.name,
         version=f"ratio {source.ratio:g}, selection {rule}",
         licence="unknown: the publishers state none",
-        classes=tuple(_class(key) for key in layout.classes),
+        classes=class_infos(layout),
         train_counts=counts,
         homepage="https://www.cs.toronto.edu/~kriz/cifar.html",
         citation="Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
@@ -243,9 +209,10 @@ def _info(source: Cifar100LT | Cifar10LT, layout: Layout) -> DatasetInfo:
     )
 
 
-def _class(key: str) -> ClassInfo:
-    name = key.replace("_", " ")
-    return ClassInfo(key, name, (name, *SYNONYMS.get(key, ())))
+def class_infos(layout: Layout) -> tuple[ClassInfo, ...]:
+    """The classes in label order, with the names that captions call them by."""
+    names = {key: key.replace("_", " ") for key in layout.classes}
+    return tuple(ClassInfo(key, name, (name, *SYNONYMS.get(key, ()))) for key, name in names.items())
 
 
 def _check(source: Cifar100LT | Cifar10LT, layout: Layout, splits: tuple[str, ...]) -> list[Finding]:

@@ -23,9 +23,10 @@ from PIL import Image
 from openmmlo.errors import ConfigError, DataError, UnknownName
 from openmmlo.records import Source, list_hash
 from openmmlo.sources import open_source
+from openmmlo.sources.array_images import ArrayImage, png_bytes
 from openmmlo.sources.cifar_archive import _Machine, read_member
 from openmmlo.sources.cifar_layouts import CIFAR10_CLASSES, CIFAR100_CLASSES
-from openmmlo.sources.cifar_lt import ArrayImage, Cifar10LT, Cifar100LT, png_bytes
+from openmmlo.sources.cifar_lt import Cifar10LT, Cifar100LT, cifar_pixels
 from openmmlo.sources.longtail import exponential_counts
 
 
@@ -389,7 +390,7 @@ def test_wrong_options_say_what_is_right(archive100: Path, tmp_path: Path) -> No
     with pytest.raises(DataError, match="found neither under"):
         list(Cifar100LT(images=tmp_path).samples("train"))
     with pytest.raises(OSError, match="not in the archive"):
-        ArrayImage(archive100, "cifar-100-python/train", 10**6).read()
+        ArrayImage(archive100, "cifar-100-python/train", 10**6, cifar_pixels).read()
 
 
 def test_check_finds_counts_and_foreign_checksums(archive100: Path, monkeypatch: pytest.MonkeyPatch) -> None:
