@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -89,6 +89,20 @@ def all_files(checkpoint: Checkpoint) -> Path:
             "model.safetensors.index.json and every file it names. Copy the whole checkpoint."
         )
     return _download(checkpoint, [*SMALL_FILES, *on_hub(checkpoint).weights])
+
+
+def require_files(name: str, files: Sequence[str], revision: str | None = None) -> None:
+    """Return where one of these files of a repository is cached, or the Hub can be asked for it.
+
+    Libraries that download on their own would try for minutes without a network.
+
+    Raises:
+        ModelError: none is cached, and the Hub cannot be reached or has no such repository.
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    if not any(isinstance(try_to_load_from_cache(name, file, revision=revision), str) for file in files):
+        _ask_hub(Checkpoint(name), revision or "main")
 
 
 def has_weights(folder: Path) -> bool:
