@@ -24,6 +24,10 @@ BLOCK_LOGITS = 1 << 23
 _CORRECTIONS = 10  # pairs that L-BFGS remembers, and steps of a line search: as scikit-learn has them
 _LINE_STEPS = 50
 
+_STANDSTILL = {"float64": 64 * np.finfo(np.float64).eps, "float32": 1e-9}
+"""Relative step of the loss below which it stands still. That of float32 lies where rounding takes over: single terms
+are known to 1e-7, but the loss is a mean of many."""
+
 
 @dataclass(frozen=True, eq=False)
 class Solution:
@@ -100,7 +104,7 @@ class SoftmaxRegression:
                 "maxls": _LINE_STEPS,
                 "maxcor": _CORRECTIONS,
                 "gtol": tolerance,
-                "ftol": 64 * np.finfo(self.precision).eps,
+                "ftol": _STANDSTILL[self.precision],
             },
         )
         weight, bias = found.x[: classes * width].reshape(classes, width), found.x[classes * width :]

@@ -48,21 +48,26 @@ def spherical_centres(rows: Array, count: int, seed: int) -> Array:
 
 
 def first_centres(rows: Array, count: int, seed: int) -> Array:
-    """(M, D) rows that k-means starts from: each is drawn with odds of its squared distance to those before it.
+    """(M, D) rows that k-means starts from: candidates are drawn with odds of their squared distance to those before.
 
-    There are fewer than ``count`` where every other row equals one that was drawn.
+    Of 2 + log(count) candidates the one that leaves the rows nearest is taken, as in scikit-learn. There are fewer rows
+    than ``count`` where every other one equals one that was taken.
     """
     generator = np.random.default_rng(seed)
+    trials = 2 + int(np.log(max(count, 1)))
     chosen: list[int] = []
     distances = np.ones(len(rows))
     while len(chosen) < min(count, len(rows)):
         odds = np.cumsum(distances)
         if odds[-1] <= 0:
             break
-        place = int(np.searchsorted(odds, generator.random() * odds[-1], side="right"))
-        chosen.append(min(place, len(rows) - 1))
-        apart = np.maximum(2 - 2 * (rows @ rows[chosen[-1]]), 0)
+        drawn = np.searchsorted(odds, generator.random(trials if chosen else 1) * odds[-1], side="right")
+        drawn = np.minimum(drawn, len(rows) - 1)
+        apart = np.maximum(2 - 2 * (rows[drawn] @ rows.T), 0)
         apart[apart < _SAME] = 0
-        distances = np.minimum(distances, apart) if len(chosen) > 1 else apart
+        left = np.minimum(distances, apart) if chosen else apart
+        best = int(left.sum(axis=1).argmin())
+        chosen.append(int(drawn[best]))
+        distances = left[best]
     found: Array = rows[chosen]
     return found

@@ -41,9 +41,11 @@ def neural_collapse(features: Array, labels: Array, classes: int, what: str) -> 
     means = sums / np.maximum(counts, 1)[:, None]
     centred = means[present] - means[present].mean(axis=0)
     _, lengths, axes = np.linalg.svd(centred, full_matrices=False)
-    kept = lengths > lengths[0] * max(centred.shape) * np.finfo(np.float64).eps
-    scale = float(np.abs(means[present]).max())
-    if lengths[0] <= scale * 1e-12 or not kept.any():
+    # Centring leaves rounding of the size of the means themselves, not of their differences, and one rank less.
+    scale = float(np.linalg.norm(means[present]))
+    kept = lengths > scale * max(centred.shape) * np.finfo(np.float64).eps
+    kept[number - 1 :] = False
+    if not kept.any():
         return found | {"reason": "the means of all classes are the same"}
     # Sigma_B = centred' centred / C, so that its pseudo-inverse is C axes' lengths^-2 axes: no matrix of D x D.
     whitened = axes[kept].T / lengths[kept]
@@ -54,7 +56,7 @@ def neural_collapse(features: Array, labels: Array, classes: int, what: str) -> 
     found["nc1"] = within / number
     norms = np.linalg.norm(centred, axis=1)
     found["nc2_equinorm"] = float(norms.std() / norms.mean())
-    return found | _angles(unit(centred[norms > scale * 1e-12]), number)
+    return found | _angles(unit(centred[norms > scale * 1e-14]), number)
 
 
 def _angles(directions: Array, classes: int) -> dict[str, Any]:
