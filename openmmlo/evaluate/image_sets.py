@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from openmmlo.data.built_source import BuiltSource
 from openmmlo.errors import DataError, OpenmmloError
 from openmmlo.evaluate.benchmark import Benchmark, ImageSet, benchmark_names, load_benchmark
 from openmmlo.records import OOD_LABEL, DatasetInfo, Sample, Source, list_hash, shot_group
@@ -26,6 +28,8 @@ class ResolvedSet:
         reason: why it cannot be run; None where it can.
         list_hash: of the samples; None where there are none.
         missing: how many of its images are not there.
+        texts: wording ("masked", "raw") -> sample_id -> caption, for a built data set.
+        caption_digest: of captions and mask.
     """
 
     definition: ImageSet
@@ -34,9 +38,17 @@ class ResolvedSet:
     list_hash: str | None = None
     missing: int = 0
 
+    texts: Callable[[str], Mapping[str, str] | None] | None = None
+    caption_digest: str = ""
+
     @property
     def name(self) -> str:
         return self.definition.name
+
+    def captions(self, wording: str, samples: Sequence[Sample]) -> list[str] | None:
+        """The captions of samples of this set, masked or raw; None where the set has none."""
+        found = self.texts(wording) if self.texts is not None else None
+        return None if found is None else [found[sample.sample_id] for sample in samples]
 
     @property
     def role(self) -> str:
@@ -115,16 +127,19 @@ def resolve(benchmark: Benchmark, allow_missing: bool = False) -> Resolved:
             list, a number of rows, the size of the shot groups.
     """
     test = benchmark.with_role("test")[0]
-    info = _source(test).info()
+    info = _source(benchmark, test).info()
     _check_label_map(benchmark, info)
-    sets = tuple(_resolve(benchmark, item, info, allow_missing) for item in benchmark.sets)
+    tested = _resolve(benchmark, test, info, allow_missing)
+    if tested.reason is not None:
+        raise DataError(f"Benchmark {benchmark.name}: its test set cannot be run. {tested.reason}")
+    sets = tuple(tested if item is test else _resolve(benchmark, item, info, allow_missing) for item in benchmark.sets)
     found = Resolved(benchmark, info, sets)
-    if found.test.reason is not None:
-        raise DataError(f"Benchmark {benchmark.name}: its test set cannot be run. {found.test.reason}")
     train = [item for item in sets if item.role == "train" and item.reason is None]
-    if info.train_counts is None and train:
+    if train:  # counts are those of the list that is trained on, whatever another source would say
         counts = Counter(sample.label for sample in train[0].samples)
         found = replace(found, info=replace(info, train_counts=tuple(counts[i] for i in range(benchmark.classes))))
+    elif info.train_counts is None:
+        found = replace(found, info=replace(info, train_counts=_counts_of_list(benchmark)))
     _check_groups(benchmark, found.info)
     return found
 
@@ -140,28 +155,42 @@ def found_benchmarks(allow_missing: bool = False) -> tuple[list[Resolved], dict[
     return found, absent
 
 
-def _source(item: ImageSet) -> Source:
-    return open_source(item.source, item.options)
+def _source(benchmark: Benchmark, item: ImageSet) -> Source:
+    """The source of a set; that of a built data set learns here in which folder it lies, which is no part of it."""
+    return open_source(item.source, item.options | ({"folder": benchmark.folder} if benchmark.folder else {}))
+
+
+def _counts_of_list(benchmark: Benchmark) -> tuple[int, ...] | None:
+    """Training images per class where the training list is at hand and its images are not; else None."""
+    for item in benchmark.with_role("train"):
+        try:
+            counts = _source(benchmark, item).info().train_counts
+        except OpenmmloError:
+            return None
+        return counts if counts is not None and len(counts) == benchmark.classes else None
+    return None
 
 
 def _resolve(benchmark: Benchmark, item: ImageSet, info: DatasetInfo, allow_missing: bool) -> ResolvedSet:
     where = f"{benchmark.name}, set {item.name!r}"
     try:
-        listed = list(_source(item).samples(item.split))
-        chosen = item.select(listed)
+        source = _source(benchmark, item)
+        chosen = item.select(list(source.samples(item.split)))
     except OpenmmloError as error:
-        origin = f" Where to get it: {item.origin}" if item.origin else ""
-        return ResolvedSet(item, reason=f"{error}{origin}")
+        return ResolvedSet(item, reason=f"{error}{_origin(item)}")
     except OSError as error:
         return ResolvedSet(item, reason=f"{item.source} cannot be read: {error.strerror or error}")
     if item.role.startswith("ood"):
         chosen = [sample if sample.label == OOD_LABEL else replace(sample, label=OOD_LABEL) for sample in chosen]
+    if len({sample.sample_id for sample in chosen}) < len(chosen):
+        (twice, times), *_ = Counter(sample.sample_id for sample in chosen).most_common(1)
+        raise DataError(f"{where}: {twice!r} is listed {times} times; expected each image once. Mend the list.")
     found_hash = list_hash((sample.sample_id, sample.class_key) for sample in chosen)
     for what, value, expected in (("rows", len(chosen), item.rows), ("list hash", found_hash, item.list_hash)):
         if expected is not None and value != expected:
             raise DataError(
                 f"{where}: {what} {value}; the definition pins {expected}. Numbers would not compare: use the official "
-                "list of this release."
+                f"list and images of this release.{_origin(item)}"
             )
     if not item.role.startswith("ood"):
         outside = sum(not 0 <= sample.label < benchmark.classes for sample in chosen)
@@ -178,11 +207,17 @@ def _resolve(benchmark: Benchmark, item: ImageSet, info: DatasetInfo, allow_miss
     if not chosen:
         return ResolvedSet(item, reason=f"{item.source} has no image in split {item.split!r}.")
     if missing and (not allow_missing or missing == len(chosen)):
-        origin = f" Where to get it: {item.origin}" if item.origin else ""
         go_on = " --allow-missing goes on without them." if missing < len(chosen) else ""
         found = f"{len(chosen) - missing:,} of {len(chosen):,} images of {item.source} are there."
-        return ResolvedSet(item, reason=f"{found}{origin}{go_on}", list_hash=found_hash, missing=missing)
-    return ResolvedSet(item, tuple(chosen), None, found_hash, missing)
+        return ResolvedSet(item, reason=f"{found}{_origin(item)}{go_on}", list_hash=found_hash, missing=missing)
+    texts, digest = None, ""
+    if isinstance(source, BuiltSource):
+        texts, digest = partial(source.texts, item.split), source.caption_digest
+    return ResolvedSet(item, tuple(chosen), None, found_hash, missing, texts, digest)
+
+
+def _origin(item: ImageSet) -> str:
+    return f" Where to get it: {item.origin}" if item.origin else ""
 
 
 def _check_label_map(benchmark: Benchmark, info: DatasetInfo) -> None:

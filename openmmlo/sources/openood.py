@@ -140,11 +140,11 @@ class OpenOOD:
     def _need(self, split: str) -> Path:
         found = self._list(split)
         if found is None:
-            folders = candidates(self.images, HOMES)[:3]
-            searched = ", ".join(map(str, folders)) or "nothing (no --images, and OPENMMLO_DATA is not set)"
+            folders = candidates(self.images, HOMES)
+            shown = ", ".join(map(str, folders[:3])) + (" and more" if len(folders) > 3 else "")
             raise DataError(
                 f"{self.name} needs {LISTS}/{self.suite}/{split}_{self._set}.txt; it is not there. Searched: "
-                f"{searched} and more."
+                f"{shown or 'nothing (no --images, and OPENMMLO_DATA is not set)'}."
             )
         return found
 

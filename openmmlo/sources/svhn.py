@@ -66,13 +66,13 @@ class SVHN:
 
     def _samples(self, split: str, file: Path, labels: Labels) -> Iterator[Sample]:
         for row, label in enumerate(labels.tolist()):
-            image = ArrayImage(file.parent, FILES[split], row, svhn_pixels)
+            image = ArrayImage(file, FILES[split], row, svhn_pixels)
             yield Sample(f"{split}-{row:08d}", image, label, split, self.name, str(label))
 
     def image(self, locator: str) -> ArrayImage:
         member, row = parse_locator(locator)
         split = next((split for split, name in FILES.items() if name == member), "")
-        return ArrayImage(self._need(split).parent, member, row, svhn_pixels)
+        return ArrayImage(self._need(split), member, row, svhn_pixels)
 
     def check(self, splits: tuple[str, ...] = (), look: bool = True) -> list[Finding]:
         """Which files were found, how many digits they hold, and whether they are the original ones."""
@@ -104,9 +104,9 @@ class SVHN:
         raise DataError(f"{self.name} needs {FILES[split]}; it is not there. Searched: {searched}.")
 
 
-def svhn_pixels(folder: Path, name: str) -> Pixels:
+def svhn_pixels(file: Path, _: str) -> Pixels:
     """(N, 32, 32, 3) view of the pixels of one file."""
-    return read_svhn(folder / name)[0]
+    return read_svhn(file)[0]
 
 
 def read_svhn(file: Path) -> tuple[Pixels, Labels]:
