@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 WIDTH, HEIGHT = 10_000, 1_000
 
@@ -21,12 +22,24 @@ class Tick:
     label: str
 
 
+class Scale(Protocol):
+    """An axis: which values have a place on it, and where."""
+
+    def holds(self, value: float) -> bool: ...
+
+    def at(self, value: float) -> float: ...
+
+
 @dataclass(frozen=True, slots=True)
 class LogScale:
-    """A logarithmic axis from ``low`` to ``high``, both positive."""
+    """A logarithmic axis from ``low`` to ``high``, both positive; it falls where ``low`` is the larger."""
 
     low: float
     high: float
+
+    def holds(self, value: float) -> bool:
+        """Whether a value has a logarithm."""
+        return value > 0
 
     def at(self, value: float) -> float:
         """Where a value lies: 0 at ``low``, 1 at ``high``."""
@@ -34,11 +47,58 @@ class LogScale:
 
     def ticks(self) -> list[Tick]:
         """The powers of ten on the axis."""
-        first, last = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
+        least, most = sorted((self.low, self.high))
+        first, last = math.ceil(math.log10(least) - 1e-9), math.floor(math.log10(most) + 1e-9)
         step = max(1, (last - first) // 6)
         return [
             Tick(round(100 * self.at(10.0**power), 3), count_label(10**power)) for power in range(first, last + 1, step)
         ]
+
+
+@dataclass(frozen=True, slots=True)
+class LinearScale:
+    """An even axis from ``low`` to ``high``."""
+
+    low: float
+    high: float
+
+    def holds(self, value: float) -> bool:
+        """Whether a value is a number."""
+        return math.isfinite(value)
+
+    def at(self, value: float) -> float:
+        """Where a value lies: 0 at ``low``, 1 at ``high``."""
+        return (value - self.low) / (self.high - self.low)
+
+    def ticks(self, most: int = 6, percent: bool = False) -> list[Tick]:
+        """Round values on the axis, at most ``most`` of them."""
+        step = round_step((self.high - self.low) / max(1, most - 1))
+        first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
+        # Of both, and of 100 times a fraction, the digits that the step has and no more.
+        digits = max(0, -math.floor(math.log10(100 * step if percent else step) + 1e-9))
+        found = []
+        for place in range(first, last + 1):
+            value = place * step
+            shown = 100 * value if percent else value
+            text = f"{shown:,.{digits}f}" if abs(shown) < 1e6 else f"{shown:.3g}"
+            found.append(Tick(round(100 * self.at(value), 3), text.replace("-", "\u2212") + ("%" if percent else "")))
+        return found
+
+
+def round_step(least: float) -> float:
+    """The least of 1, 2, 5, 10, 20 ... and their tenths that is no smaller."""
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * (1 - 1e-9))
+
+
+def around(values: Sequence[float], least: float = 1e-9) -> LinearScale:
+    """An axis between round values that holds all of these, with no more than half a step of room at the ends."""
+    low, high = (min(values), max(values)) if values else (0.0, 1.0)
+    spread = max(high - low, least, 1e-9 * max(abs(low), abs(high)))
+    middle = (low + high) / 2
+    low, high = min(low, middle - spread / 2), max(high, middle + spread / 2)
+    step = round_step(spread / 5) / 2
+    return LinearScale(math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step)
 
 
 def count_label(value: float) -> str:
@@ -80,15 +140,39 @@ def tail_bars(counts: Sequence[int], groups: Sequence[str], scale: LogScale) -> 
     return found
 
 
-def line(points: Iterable[tuple[float, float]], x: LogScale, y: LogScale) -> str:
-    """A path through points on logarithmic axes."""
-    placed = [f"{round(WIDTH * x.at(a))} {_down(y.at(b))}" for a, b in points if a > 0 and b > 0]
+def line(points: Iterable[tuple[float, float]], x: Scale, y: Scale) -> str:
+    """A path through those of the points that have a place on both axes."""
+    placed = [f"{_across(x.at(a))} {_down(y.at(b))}" for a, b in points if x.holds(a) and y.holds(b)]
     return f"M{'L'.join(placed)}" if placed else ""
 
 
-def dots(points: Iterable[tuple[float, float]], x: LogScale, y: LogScale) -> str:
+def dots(points: Iterable[tuple[float, float]], x: Scale, y: Scale) -> str:
     """Lines of no length at points: round caps make them dots, whatever way the plot is stretched."""
-    return "".join(f"M{round(WIDTH * x.at(a))} {_down(y.at(b))}h0" for a, b in points if a > 0 and b > 0)
+    return "".join(f"M{_across(x.at(a))} {_down(y.at(b))}h0" for a, b in points if x.holds(a) and y.holds(b))
+
+
+def outline(heights: Sequence[float], y: Scale) -> str:
+    """A histogram over the whole width as one closed path: the outline of its columns, down to the ground."""
+    if not heights:
+        return ""
+    edges = [round(WIDTH * place / len(heights)) for place in range(len(heights) + 1)]
+    steps = "".join(f"V{_down(y.at(height))}H{right}" for height, right in zip(heights, edges[1:], strict=True))
+    return f"M0 {HEIGHT}{steps}V{HEIGHT}z"
+
+
+def columns(heights: Sequence[float | None], y: Scale, gap: float = 0.12) -> str:
+    """Columns of equal width over the whole width, with gaps; None has no column."""
+    slot = WIDTH / max(1, len(heights))
+    return "".join(
+        f"M{round(place * slot + gap * slot / 2)} {HEIGHT}V{_down(y.at(height))}"
+        f"H{round((place + 1) * slot - gap * slot / 2)}V{HEIGHT}z"
+        for place, height in enumerate(heights)
+        if height is not None
+    )
+
+
+def _across(share: float) -> int:
+    return round(WIDTH * share)
 
 
 def _down(share: float) -> int:

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from openmmlo import __version__
 from openmmlo.errors import DataError
-from openmmlo.pages.wording import UNDEFINED, decimal, file_size, number, percent, share
+from openmmlo.pages.wording import UNDEFINED, decimal, file_size, hundredths, number, percent, share
 
 _SHARED = Path(__file__).parent / "parts"
 
@@ -33,6 +33,7 @@ def environment(parts: Path) -> Environment:
     made.filters |= {
         "number": number,
         "percent": percent,
+        "hundredths": hundredths,
         "decimal": decimal,
         "share": share,
         "filesize": file_size,

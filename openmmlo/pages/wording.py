@@ -59,3 +59,8 @@ def file_size(value: float) -> str:
             return f"{value:,.0f} {unit}" if unit == "bytes" else f"{value:,.1f} {unit}"
         value /= 1000
     return f"{value:,.1f} TB"
+
+
+def hundredths(value: Any) -> str:
+    """A fraction in percent with two digits and no sign, for tables that state the unit once."""
+    return decimal(100 * value, 2) if decimal(value) != UNDEFINED else UNDEFINED

@@ -1,0 +1,73 @@
+"""The measured block comes in; other classifiers, the ablation of captions and the leak audit beside it go out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from openmmlo.evaluate.report.facts import flat
+from openmmlo.evaluate.report.head import main_set
+from openmmlo.pages.wording import part, share
+
+NAMES = {
+    "model": "the model’s own", "zero-shot": "zero-shot", "linear-probe": "linear probe", "ncm": "nearest class mean",
+    "knn": "k nearest neighbours",
+}  # fmt: skip
+WORDINGS = ("masked", "raw")
+CAPTION_MODES = {
+    "image_only": "image only",
+    "caption_only masked": "caption only, masked", "both masked": "image and masked caption",
+    "caption_only raw": "caption only, as written", "both raw": "image and caption as written",
+    "majority": "always the largest class", "chance": "chance",
+}  # fmt: skip
+
+_SUMMARY = {
+    "rows", "classes_tested", "top1_samples", "top1_classes", "groups", "harmonic_mean", "worst_10_percent",
+    "false_head_rate", "calibration_error", "per_class", "group_confusion", "test_priors",
+}  # fmt: skip
+
+
+def classifier_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A row a classifier on the test set; the one whose predictions are scored is marked."""
+    scored = part(result, "classifier", "kind")
+    rows = _rows(part(result, "measured", "classifiers"), NAMES)
+    if rows and scored is not None and not any(row["key"] == scored for row in rows):
+        rows = [*_rows({scored: main_set(result)[1]}, NAMES), *rows]
+    for row in rows:
+        row["scored"] = row["key"] == scored
+    return rows
+
+
+def caption_view(result: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Accuracy with the image, the caption and both, what else was said of it, and the leak audit; None without."""
+    captions, audit = (part(result, "measured", key) for key in ("captions", "audit"))
+    if not isinstance(captions, Mapping) and not isinstance(audit, Mapping):
+        return None
+    entries = dict(captions) if isinstance(captions, Mapping) else {}
+    modes = {key: item for key, item in entries.items() if key not in WORDINGS}
+    for wording in WORDINGS:
+        modes |= {f"{key} {wording}": item for key, item in (entries.get(wording) or {}).items()}
+    order = [*CAPTION_MODES, *(key for key in modes if key not in CAPTION_MODES)]
+    rows = _rows({key: modes[key] for key in order if key in modes}, CAPTION_MODES)
+    shown = {row["key"] for row in rows}
+    return {
+        "rows": rows,
+        "others": flat({key: item for key, item in modes.items() if key not in shown}),
+        "audit": flat(audit) if isinstance(audit, Mapping) else [],
+    }
+
+
+def _rows(found: Any, names: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [
+        {
+            "key": key,
+            "name": names.get(key, str(key).replace("_", " ")),
+            **{name: item.get(name) for name in _SUMMARY},
+            "groups": part(item, "groups") or {},
+            "width": share(part(item, "top1_samples")),
+            "choices": flat({name: value for name, value in item.items() if name not in _SUMMARY}),
+            "scored": False,
+        }
+        for key, item in (found or {}).items()
+        if isinstance(item, Mapping) and "top1_samples" in item
+    ]
