@@ -67,15 +67,15 @@ class Head:
             found = found + self.bias
         return found * np.float32(self.scale)
 
-    def logits(self, bank: FeatureBank) -> Array:
-        """(N, C) float32 logits of a bank's rows.
+    def logits(self, bank: FeatureBank, rows: slice = slice(None)) -> Array:
+        """(N, C) float32 logits of a bank's rows, or of a part of them.
 
         Raises:
             DataError: neither a linear head nor logits in the bank.
         """
         if self.weight is not None:
-            return self.apply(self.inputs(bank.features))
+            return self.apply(self.inputs(bank.features[rows]))
         if bank.logits is None or self.columns is None:
             raise DataError(f"Bank {bank.name!r} holds no logits, and the head is not linear. Extract it with logits.")
-        logits: Array = np.asarray(bank.logits, dtype=np.float32)[:, self.columns]
+        logits: Array = np.asarray(bank.logits[rows], dtype=np.float32)[:, self.columns]
         return logits

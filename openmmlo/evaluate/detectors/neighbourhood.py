@@ -1,0 +1,78 @@
+"""The nearest training features of a bank's rows: one search serves every k and every detector that asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from openmmlo.evaluate.detectors.rows import Rows, block_rows
+from openmmlo.evaluate.detectors.stopwatch import Stopwatch
+from openmmlo.evaluate.features.bank import FeatureBank
+from openmmlo.evaluate.features.neighbours import nearest, unit
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+PART_VALUES = 1 << 28
+"""Numbers of the training bank that are held at unit length at a time, 1 GiB; a larger bank is searched in parts."""
+QUERY_VALUES = 1 << 24
+"""Numbers of the queries, or of what was found for them, at a time: every search has to make itself ready."""
+
+
+class Neighbourhood:
+    """Cosines to the k-th nearest of a training bank's features, for every k of ``depths``.
+
+    A row that is itself in the training bank is its own nearest neighbour.
+    """
+
+    def __init__(
+        self, bank: FeatureBank, depths: Iterable[int], watch: Stopwatch, part_values: int = PART_VALUES
+    ) -> None:
+        self.bank = bank
+        self.depths = frozenset(depths)
+        self.watch = watch
+        self.part = block_rows(bank.features.shape[1], part_values)
+        self._searched: FeatureBank | None = None
+        self._found: dict[int, Array] = {}
+
+    def cosine(self, rows: Rows, k: int) -> Array:
+        """(n,) float64 cosine to the k-th nearest, within [-1, 1].
+
+        The first call for a bank searches for all its rows and all of ``depths``; those of one bank are remembered.
+        """
+        if self._searched is not rows.bank or k not in self._found:
+            with self.watch.of("neighbours"):
+                self._found = self._all(rows.bank, sorted({k, *self.depths}))
+                self._searched = rows.bank
+        return self._found[k][rows.span]
+
+    def _all(self, bank: FeatureBank, depths: list[int]) -> dict[int, Array]:
+        columns = np.array(depths) - 1
+        found: Array = np.empty((len(depths), len(bank)))
+        step = block_rows(max(bank.features.shape[1], depths[-1]), QUERY_VALUES)
+        for start in range(0, len(bank), step):
+            cosines = self._search(unit(bank.features[start : start + step]), depths[-1])
+            found[:, start : start + step] = cosines[:, columns].T
+        np.clip(found, -1, 1, out=found)
+        return dict(zip(depths, found, strict=True))
+
+    def _search(self, queries: Array, k: int) -> Array:
+        """(n, k) float32 cosines, descending."""
+        best: Array = np.empty((len(queries), 0), dtype=np.float32)
+        for part in self._parts():
+            cosines = nearest(part, queries, min(k, len(part))).cosines
+            best = cosines if not best.size else -np.sort(-np.concatenate([best, cosines], axis=1), axis=1)[:, :k]
+        return best
+
+    def _parts(self) -> Iterator[Array]:
+        if len(self.bank) <= self.part:
+            yield self._whole
+            return
+        for start in range(0, len(self.bank), self.part):
+            yield unit(self.bank.features[start : start + self.part])
+
+    @cached_property
+    def _whole(self) -> Array:
+        return unit(self.bank.features)
