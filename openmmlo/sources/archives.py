@@ -76,6 +76,11 @@ def _places(path: Path, _modified: int, size: int) -> dict[str, tuple[int, int]]
                     if entry.offset_data + entry.size > size:
                         raise EOFError("it ends early")
                     places[entry.name.removeprefix("./")] = (entry.offset_data, entry.size)
+            end = archive.offset
+        with path.open("rb") as file:
+            file.seek(end)
+            if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                raise EOFError("it has no end block")  # cut within a header it would pass for a shorter archive
     except _BROKEN as error:
         raise DataError(f"{path} is damaged ({error}). Fetch the original archive again.") from error
     except OSError as error:

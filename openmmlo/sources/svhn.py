@@ -134,10 +134,9 @@ def _read(file: Path, _modified: int, _size: int) -> tuple[Pixels, Labels]:
     if digits.size != digits.shape[0] or digits.shape[0] != pixels.shape[3]:
         raise DataError(f"{file}: y has shape {digits.shape}; expected ({pixels.shape[3]}, 1), a digit an image.")
     labels = digits.reshape(-1)
-    whole = labels.astype(np.int64)
-    if (whole != labels).any() or ((whole < 1) | (whole > 10)).any():
+    if not np.isin(labels, np.arange(1, 11)).all():
         raise DataError(f"{file}: y holds a value that is no whole number from 1 to 10 (10 is digit 0).")
-    return pixels.transpose(3, 0, 1, 2), whole % 10
+    return pixels.transpose(3, 0, 1, 2), labels.astype(np.int64) % 10
 
 
 def _look(split: str, file: Path) -> Iterator[Finding]:

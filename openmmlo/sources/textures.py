@@ -107,7 +107,7 @@ class Textures:
         found = found_folders.findings(COLLECTION, self.images, self.follow_links, look)
         for split in splits:
             try:
-                if split != "all" and found[0].level == "ok":
+                if split != "all" and found[0].level != "error":
                     _list_of(found_folders.place_of(COLLECTION, self.images), split, self.partition)
             except DataError as error:
                 found.append(Finding("error", str(error), COLLECTION.origin))
