@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,8 +28,19 @@ FORMAT = 1
 PREFIX = "ood:"
 """What the columns of detectors begin with."""
 
+ROLES = ("test", "shifted", "ood", "ood-validation")
+"""Sets with one of these roles have rows; others are not predicted, or not kept."""
+
 _KEY = b"openmmlo"
-_COLUMNS = ("sample_id", "set", "class_key", "label", "predicted", "confidence")
+_COLUMNS = {
+    "sample_id": pa.string(),
+    "set": pa.string(),
+    "class_key": pa.string(),
+    "label": pa.int32(),
+    "predicted": pa.int32(),
+    "confidence": pa.float64(),
+}
+_AGAIN = "Write the file again with openmmlo eval."
 
 
 @dataclass(frozen=True)
@@ -127,7 +139,7 @@ def write_predictions(predictions: Predictions, path: Path) -> None:
         "label": pa.array(predictions.labels, pa.int32()),
         "predicted": pa.array(predictions.predicted, pa.int32()),
         "confidence": pa.array(predictions.confidence, pa.float64()),
-    } | {f"{PREFIX}{name}": pa.array(values, pa.float64()) for name, values in predictions.scores.items()}
+    } | {f"{PREFIX}{name}": pa.array(values, pa.float64()) for name, values in sorted(predictions.scores.items())}
     table = pa.table(columns).replace_schema_metadata({_KEY: json.dumps(described, ensure_ascii=True).encode()})
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd", row_group_size=100_000)
@@ -135,29 +147,31 @@ def write_predictions(predictions: Predictions, path: Path) -> None:
 
 
 def read_predictions(path: Path) -> Predictions:
-    """Read and check a predictions file.
+    """Read and check a predictions file, or the one in a result's folder.
 
     Raises:
         DataError: not such a file, or values that contradict each other; what, and how many rows, is named.
     """
+    if path.is_dir():
+        path = path / "predictions.parquet"
     try:
-        table = pq.read_table(path)
+        table = pq.ParquetFile(path).read()  # a dataset would take parts of the path for columns
     except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path} cannot be read as a parquet file ({type(error).__name__}: {error}).") from error
+        raise DataError(
+            f"{path} cannot be read as a parquet file ({type(error).__name__}: {error}). "
+            "Give the predictions.parquet that openmmlo eval wrote."
+        ) from error
     described = (table.schema.metadata or {}).get(_KEY)
     missing = [name for name in _COLUMNS if name not in table.column_names]
     if described is None or missing:
         lack = f"no column {missing[0]!r}" if missing else "no description of its benchmark"
         raise DataError(f"{path} has {lack}: not a predictions file of openmmlo eval. Give its predictions.parquet.")
-    if len(set(table.column_names)) != len(table.column_names):
-        raise DataError(f"{path} holds a column twice. Write it again with openmmlo eval.")
+    _check_types(table.schema, path)
     try:
         value = json.loads(described)
         if value["format"] != FORMAT:
             raise DataError(f"{path} has format {value['format']}; this openmmlo reads {FORMAT}. Update openmmlo.")
         counts = [item[2] for item in value["classes"]]
-        columns = {name: table.column(name) for name in table.column_names}
-        numbers = {"label": np.int32, "predicted": np.int32, "confidence": np.float64}
         found = Predictions(
             benchmark=str(value["benchmark"]),
             version=int(value["version"]),
@@ -171,61 +185,110 @@ def read_predictions(path: Path) -> Predictions:
             ),
             model=str(value["model"]),
             seed=int(value["seed"]),
-            sample_ids=_text(columns["sample_id"]),
-            set_names=_text(columns["set"]),
-            class_keys=_text(columns["class_key"]),
-            **{
-                key: columns[name].to_numpy().astype(kind, casting="same_kind")
-                for key, (name, kind) in zip(("labels", "predicted", "confidence"), numbers.items(), strict=True)
-            },
+            sample_ids=_text(table, "sample_id"),
+            set_names=_text(table, "set"),
+            class_keys=_text(table, "class_key"),
+            labels=_whole(table, "label"),
+            predicted=_whole(table, "predicted"),
+            confidence=table.column("confidence").to_numpy(),
             scores={
-                name.removeprefix(PREFIX): column.to_numpy().astype(np.float64, casting="safe")
-                for name, column in columns.items()
+                name.removeprefix(PREFIX): table.column(name).to_numpy()
+                for name in table.column_names
                 if name.startswith(PREFIX)
             },
         )
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise DataError(f"{path} does not hold what openmmlo eval writes ({error!r}). Write it again.") from error
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"{path} does not hold what openmmlo eval writes ({error!r}). {_AGAIN}") from error
     _check(found, str(path))
     return found
 
 
-def _text(column: Any) -> Array:
+def _check_types(schema: Any, path: Path) -> None:
+    """Every column once, of its own type, and none that nobody knows."""
+    for name in schema.names:
+        if schema.names.count(name) > 1:
+            raise DataError(f"{path} holds column {name!r} twice. {_AGAIN}")
+        expected = pa.float64() if name.startswith(PREFIX) else _COLUMNS.get(name)
+        if expected is None:
+            raise DataError(f"{path} has an unknown column {name!r}; detectors' begin with {PREFIX!r}. {_AGAIN}")
+        kind = schema.field(name).type
+        kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+        if kind != expected:
+            raise DataError(f"{path}: column {name!r} is of type {kind}; expected {expected}. {_AGAIN}")
+
+
+def _text(table: Any, name: str) -> Array:
+    column = table.column(name)
     if column.null_count:
-        raise ValueError(f"{column.null_count} rows without text")
-    return np.array(column.cast(pa.string()).to_pylist(), dtype=object)
+        raise ValueError(f"{column.null_count:,} rows without {name}")
+    return np.array([*column.cast(pa.string()).to_pylist(), None], dtype=object)[:-1]  # one dimension even if empty
+
+
+def _whole(table: Any, name: str) -> Array:
+    column = table.column(name)
+    if column.null_count:
+        raise ValueError(f"{column.null_count:,} rows without {name}")
+    found: Array = column.to_numpy().astype(np.int32, casting="safe")
+    return found
 
 
 def _check(found: Predictions, where: str) -> None:
+    """Refuse what contradicts itself."""
     total, classes = len(found.sample_ids), len(found.classes)
 
-    def refuse(bad: Array, what: str, remedy: str = "Write the file again with openmmlo eval.") -> None:
+    def refuse(bad: Array, what: str, remedy: str = _AGAIN) -> None:
         count = int(np.sum(bad))
         if count:
             raise DataError(f"{where}: {count:,} of {total:,} rows {what}. {remedy}")
 
     if found.shots not in ("paper", "oltr"):
-        raise DataError(f"{where}: shot rule {found.shots!r}; expected 'paper' or 'oltr'.")
-    if sum(item.rows for item in found.sets) != total:
-        raise DataError(f"{where}: {total:,} rows; its description promises {sum(i.rows for i in found.sets):,}.")
-    for item in found.sets:
-        chosen = found.rows(item.name)
-        if int(chosen.sum()) != item.rows:
-            raise DataError(f"{where}: set {item.name!r} has {int(chosen.sum()):,} rows; expected {item.rows:,}.")
-        if len(set(found.sample_ids[chosen].tolist())) != item.rows:
-            raise DataError(f"{where}: set {item.name!r} holds a sample twice. Each image is scored once.")
-        inside = found.labels[chosen] >= 0
-        refuse(
-            inside if item.role.startswith("ood") else ~inside, f"of set {item.name!r} have the wrong kind of label"
-        )
+        raise DataError(f"{where}: shot rule {found.shots!r}; expected 'paper' or 'oltr'. {_AGAIN}")
+    for what, names in (("class", [key for key, _ in found.classes]), ("set", [item.name for item in found.sets])):
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        if twice:
+            raise DataError(f"{where}: two {what} entries are called {twice[0]!r}; expected one. {_AGAIN}")
+    columns = {"set": found.set_names, "class_key": found.class_keys, "label": found.labels,
+               "predicted": found.predicted, "confidence": found.confidence,
+               **{f"{PREFIX}{name}": values for name, values in found.scores.items()}}  # fmt: skip
+    for name, values in columns.items():
+        if values.shape != (total,):
+            raise DataError(f"{where}: column {name!r} has shape {values.shape}; expected ({total},), a value a row.")
     refuse((found.labels < OOD_LABEL) | (found.labels >= classes), f"have a label outside -1 to {classes - 1}")
     refuse((found.predicted < 0) | (found.predicted >= classes), f"predict a class outside 0 to {classes - 1}")
     refuse(~((found.confidence >= 0) & (found.confidence <= 1)), "have a confidence outside 0 to 1")
-    keys = np.array([key for key, _ in found.classes], dtype=object)
+    keys = np.array([*(key for key, _ in found.classes), None], dtype=object)[:-1]
     inside = found.labels >= 0
-    refuse(keys[found.labels[inside]] != found.class_keys[inside], "have a label that is not their class key's")
+    wrong = keys[found.labels[inside]] != found.class_keys[inside]
+    refuse(wrong, "have a label that is not their class key's", "Use one label map for both.")
+    _check_sets(found, where, refuse)
     for name, values in found.scores.items():
-        refuse(~np.isfinite(values), f"have a score of detector {name!r} that is NaN or infinite", "Leave it out.")
+        remedy = "Look at the features of these samples, or leave this detector out."
+        refuse(~np.isfinite(values), f"have a score of detector {name!r} that is NaN or infinite", remedy)
+
+
+def _check_sets(found: Predictions, where: str, refuse: Callable[[Array, str], None]) -> None:
+    """Rows against the description of the sets."""
+    refuse(~np.isin(found.set_names, [item.name for item in found.sets]), "are of a set that is not described")
+    for item in found.sets:
+        if item.role not in ROLES:
+            raise DataError(f"{where}: set {item.name!r} has role {item.role!r}; expected one of {', '.join(ROLES)}.")
+        chosen = found.rows(item.name)
+        if int(chosen.sum()) != item.rows:
+            raise DataError(
+                f"{where}: set {item.name!r} has {int(chosen.sum()):,} rows; its description promises {item.rows:,}. "
+                f"{_AGAIN}"
+            )
+        repeated = [name for name, count in Counter(found.sample_ids[chosen].tolist()).items() if count > 1]
+        if repeated:
+            raise DataError(
+                f"{where}: set {item.name!r} holds {len(repeated):,} samples more than once, the first is "
+                f"{repeated[0]!r}. Each image is scored once. {_AGAIN}"
+            )
+        known = found.labels[chosen] >= 0
+        if item.role.startswith("ood"):
+            refuse(known, f"of set {item.name!r}, out of distribution, have the label of a class")
+        else:
+            refuse(~known, f"of set {item.name!r}, in distribution, have no class")
 
 
 def softmax_confidence(logits: Array) -> tuple[Array, Array]:
@@ -239,12 +302,13 @@ def softmax_confidence(logits: Array) -> tuple[Array, Array]:
 
 def digest(predictions: Predictions) -> str:
     """SHA-256 of all values, whatever version of pyarrow wrote them."""
-    arrays = [predictions.labels, predictions.predicted, predictions.confidence, *predictions.scores.values()]
+    detectors = sorted(predictions.scores)
+    arrays = [predictions.labels, predictions.predicted, predictions.confidence]
     hashed = hashlib.sha256()
-    for array in arrays:
+    for array in [*arrays, *(predictions.scores[name] for name in detectors)]:
         hashed.update(np.ascontiguousarray(array).tobytes())
     texts = [predictions.sample_ids.tolist(), predictions.set_names.tolist(), predictions.class_keys.tolist()]
     described = [predictions.benchmark, predictions.version, predictions.definition, predictions.shots,
                  predictions.classes, predictions.train_counts, [vars(item) for item in predictions.sets],
-                 predictions.model, predictions.seed, list(predictions.scores)]  # fmt: skip
+                 predictions.model, predictions.seed, detectors]  # fmt: skip
     return digest_of([described, texts, hashed.hexdigest()])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from openmmlo.evaluate.metrics import accuracy, ood
 from openmmlo.evaluate.metrics.calibration import calibration_error
 from openmmlo.evaluate.metrics.label_shift import prior_accuracies
 from openmmlo.evaluate.metrics.open_set import oltr_f_measure
+from openmmlo.evaluate.metrics.shot_confusion import false_head_rate, group_confusion, landing
 from openmmlo.evaluate.predictions import Predictions, read_predictions
+from openmmlo.records import shot_group
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -24,8 +27,6 @@ def score_file(path: Path, benchmark: Benchmark | None = None) -> dict[str, Any]
     Raises:
         DataError: no such file, or predictions of another benchmark, version, label map or list.
     """
-    if path.is_dir():
-        path = path / "predictions.parquet"
     predictions = read_predictions(path)
     if benchmark is not None:
         check_against(predictions, benchmark)
@@ -48,19 +49,22 @@ def check_against(predictions: Predictions, benchmark: Benchmark) -> None:
 
     differ("the benchmark", predictions.benchmark, benchmark.name)
     differ("its version", predictions.version, benchmark.version)
+    differ("the rule of the shot groups", predictions.shots, benchmark.shots)
     differ("the number of classes", len(predictions.classes), benchmark.classes)
     differ("the label map's hash", predictions.label_map_hash, benchmark.label_map_hash)
-    if predictions.train_counts is not None and predictions.shots == "paper":
-        sizes = {group: predictions.groups.count(group) for group in benchmark.group_sizes}
-        differ("the size of the shot groups", sizes, benchmark.group_sizes or None)
+    if predictions.train_counts is not None:
+        groups = [shot_group(count, "paper") for count in predictions.train_counts]
+        sizes = {group: groups.count(group) for group in benchmark.group_sizes}
+        differ("the size of the shot groups (paper's rule)", sizes, benchmark.group_sizes or None)
         differ("the number of training images", sum(predictions.train_counts), benchmark.train_rows)
     known = {item.name: item for item in benchmark.sets}
     for item in predictions.sets:
         if item.name not in known:
-            differ(f"set {item.name!r}", "in the predictions", "no set of that name")
-        differ(f"the role of {item.name!r}", item.role, known[item.name].role)
-        differ(f"the number of rows of {item.name!r}", item.rows, known[item.name].rows)
-        differ(f"the list hash of {item.name!r}", predictions.list_hash(item.name), known[item.name].list_hash)
+            differ("one of its sets", item.name, f"one of {', '.join(known)}")
+        differ(f"the role of set {item.name!r}", item.role, known[item.name].role)
+        differ(f"the group of set {item.name!r}", item.group, known[item.name].group)
+        differ(f"the number of rows of set {item.name!r}", item.rows, known[item.name].rows)
+        differ(f"the list hash of set {item.name!r}", predictions.list_hash(item.name), known[item.name].list_hash)
 
 
 def score(predictions: Predictions) -> dict[str, Any]:
@@ -70,8 +74,11 @@ def score(predictions: Predictions) -> dict[str, Any]:
         DataError: no test set.
     """
     tests = predictions.by_role("test")
-    if len(tests) != 1:
-        raise DataError(f"{len(tests)} sets have role 'test'; expected one.")
+    if len(tests) != 1 or not tests[0].rows:
+        raise DataError(
+            f"Predictions on {predictions.benchmark!r}: {sum(item.rows for item in tests)} images in {len(tests)} sets "
+            "with role 'test'; expected one such set that is not empty. Evaluate with its test images at hand."
+        )
     found: dict[str, Any] = {
         "classification": {
             item.name: classification(predictions, item.name) for item in predictions.by_role("test", "shifted")
@@ -81,7 +88,7 @@ def score(predictions: Predictions) -> dict[str, Any]:
         "open_set": {},
     }
     test = predictions.rows(tests[0].name)
-    outside = [item for item in predictions.by_role("ood") if item.rows]
+    outside = predictions.by_role("ood")
     id_sorted = {
         name: ood.sort_scores(values[test], f"detector {name!r}, set {tests[0].name!r}")
         for name, values in predictions.scores.items()
@@ -92,7 +99,7 @@ def score(predictions: Predictions) -> dict[str, Any]:
     for item in outside:
         rows = predictions.rows(item.name)
         detectors: dict[str, Any] = {}
-        for name, values in predictions.scores.items():
+        for name, values in predictions.scores.items() if item.rows else ():
             ood_sorted = ood.sort_scores(values[rows], f"detector {name!r}, set {item.name!r}")
             detectors[name] = ood.from_sorted(id_sorted[name], ood_sorted) | {
                 "by_shot": ood.by_shot(values[test], id_groups, ood_sorted, accuracy.GROUPS, f"detector {name!r}")
@@ -100,7 +107,7 @@ def score(predictions: Predictions) -> dict[str, Any]:
         found["ood"][item.name] = {
             "rows": item.rows,
             "group": item.group,
-            "landing": accuracy.landing(predictions.predicted[rows], predictions.groups),
+            "landing": landing(predictions.predicted[rows], predictions.groups),
             "detectors": detectors,
         }
         found["open_set"][item.name] = {
@@ -145,28 +152,32 @@ def summary(labels: Array, predicted: Array, classes: int, groups: tuple[str, ..
         "groups": accuracy.group_accuracies(per_class, groups),
         "harmonic_mean": accuracy.harmonic_mean(per_class),
         "worst_10_percent": accuracy.worst_tenth(per_class),
-        "false_head_rate": accuracy.false_head_rate(labels, predicted, groups),
+        "false_head_rate": false_head_rate(labels, predicted, groups),
         "per_class": [None if np.isnan(value) else float(value) for value in per_class],
-        "group_confusion": accuracy.group_confusion(labels, predicted, groups),
+        "group_confusion": group_confusion(labels, predicted, groups),
     }
 
 
-def _group_means(sets: dict[str, Any]) -> dict[str, Any]:
-    """Unweighted means over the sets of each group, and over all sets, where there is more than one."""
+def ood_groups(sets: Sequence[tuple[str, str]]) -> list[tuple[str, list[str]]]:
+    """(group, its sets) of (set, its group): every named group, then "all" where there is more than one set."""
     groups: dict[str, list[str]] = {}
-    for name, item in sets.items():
-        if item["group"]:
-            groups.setdefault(item["group"], []).append(name)
+    for name, group in sets:
+        if group:
+            groups.setdefault(group, []).append(name)
     if len(sets) > 1:
-        groups["all"] = list(sets)
-    found = {}
-    for group, members in groups.items():
-        detectors = sets[members[0]]["detectors"]
-        found[group] = {
+        groups["all"] = [name for name, _ in sets]
+    return list(groups.items())
+
+
+def _group_means(sets: dict[str, Any]) -> dict[str, Any]:
+    """Unweighted means over the sets of each group that are not empty."""
+    return {
+        group: {
             detector: {
                 metric: float(np.mean([sets[name]["detectors"][detector][metric] for name in members]))
                 for metric in ood.NAMES
             }
-            for detector in detectors
+            for detector in sets[members[0]]["detectors"]
         }
-    return found
+        for group, members in ood_groups([(name, item["group"]) for name, item in sets.items() if item["rows"]])
+    }

@@ -1,4 +1,4 @@
-"""Top-1 accuracy over samples, classes and shot groups, and what it hides.
+"""Top-1 accuracy over samples, classes and shot groups, and the classes it is worst on.
 
 Letters: N samples, C classes.
 """
@@ -18,6 +18,16 @@ Array = np.ndarray[Any, np.dtype[Any]]
 GROUPS = ("many", "medium", "few")
 
 
+def check_labels(what: str, values: Array, classes: int) -> None:
+    """Raises DataError where values are not 0 to C - 1: ``what`` and how many samples are named."""
+    if len(values) and not (int(values.min()) >= 0 and int(values.max()) < classes):
+        wrong = int(np.sum((values < 0) | (values >= classes)))
+        raise DataError(
+            f"{wrong:,} of {len(values):,} samples have a {what} outside 0 to {classes - 1}. "
+            "Use the benchmark's label map, and leave out-of-distribution samples out."
+        )
+
+
 def top1_samples(labels: Array, predicted: Array) -> float | None:
     """Share of the samples that are predicted right."""
     return float(np.mean(labels == predicted)) if len(labels) else None
@@ -33,12 +43,8 @@ def class_accuracies(labels: Array, predicted: Array, classes: int) -> Array:
     Raises:
         DataError: a label or prediction outside the map.
     """
-    for what, values in (("label", labels), ("predicted class", predicted)):
-        if len(values) and not (int(values.min()) >= 0 and int(values.max()) < classes):
-            wrong = int(np.sum((values < 0) | (values >= classes)))
-            raise DataError(
-                f"{wrong:,} samples have a {what} outside 0 to {classes - 1}. Use the label map."
-            )
+    check_labels("label", labels, classes)
+    check_labels("predicted class", predicted, classes)
     totals = np.bincount(labels, minlength=classes)
     right = np.bincount(labels[labels == predicted], minlength=classes)
     found: Array = np.divide(right, totals, out=np.full(classes, np.nan), where=totals > 0)
@@ -46,13 +52,21 @@ def class_accuracies(labels: Array, predicted: Array, classes: int) -> Array:
 
 
 def top1_classes(per_class: Array) -> float | None:
-    """Unweighted mean of the accuracies of the classes that have a sample."""
+    """Unweighted mean of the accuracies of the classes that have a sample.
+
+    Args:
+        per_class: (C,) as :func:`class_accuracies` gives it, here and below.
+    """
     tested = per_class[~np.isnan(per_class)]
     return float(tested.mean()) if len(tested) else None
 
 
 def group_accuracies(per_class: Array, groups: Sequence[str]) -> dict[str, float]:
-    """Mean accuracy of the classes of each shot group; a group without a tested class is absent, never 0."""
+    """Mean accuracy of the classes of each shot group; a group without a tested class is absent, never 0.
+
+    Args:
+        groups: (C,) shot group of each class; empty where the training counts are unknown.
+    """
     names = np.asarray(groups)
     found = {}
     for group in GROUPS:
@@ -74,33 +88,3 @@ def worst_tenth(per_class: Array) -> float | None:
     """Mean accuracy of the worst tenth of the tested classes, rounded up to whole classes."""
     tested = np.sort(per_class[~np.isnan(per_class)])
     return float(tested[: math.ceil(len(tested) / 10)].mean()) if len(tested) else None
-
-
-def false_head_rate(labels: Array, predicted: Array, groups: Sequence[str]) -> float | None:
-    """Share of the samples of few-shot classes that are predicted as a many-shot class."""
-    names = np.asarray(groups)
-    if not len(names):
-        return None
-    few = names[labels] == "few"
-    return float(np.mean(names[predicted[few]] == "many")) if few.any() and "many" in names else None
-
-
-def group_confusion(labels: Array, predicted: Array, groups: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Share of each group's samples that is predicted into each group; groups without a sample are absent."""
-    names = np.asarray(groups)
-    if not len(names):
-        return {}
-    true, guessed = names[labels], names[predicted]
-    return {
-        group: {other: float(np.mean(guessed[true == group] == other)) for other in GROUPS if other in names}
-        for group in GROUPS
-        if np.any(true == group)
-    }
-
-
-def landing(predicted: Array, groups: Sequence[str]) -> dict[str, float]:
-    """Share of out-of-distribution samples that the classifier puts into classes of each shot group."""
-    names = np.asarray(groups)
-    if not len(names) or not len(predicted):
-        return {}
-    return {group: float(np.mean(names[predicted] == group)) for group in GROUPS if group in names}

@@ -1,4 +1,7 @@
-"""How far confidence is from accuracy."""
+"""How far confidence is from accuracy.
+
+Guo et al., On Calibration of Modern Neural Networks, ICML 2017 (arXiv:1706.04599).
+"""
 
 from __future__ import annotations
 
@@ -12,24 +15,25 @@ BINS = 15
 
 
 class Bin(NamedTuple):
-    """One bin of confidence: how many samples, their mean confidence and their accuracy (None in an empty bin)."""
+    """One bin of confidence: its samples, their mean confidence and their accuracy (None in an empty bin)."""
 
-    rows: int
+    samples: int
     confidence: float | None
     accuracy: float | None
 
 
 def reliability(right: Array, confidence: Array, bins: int = BINS) -> list[Bin]:
-    """The bins of equal width over (0, 1]; a confidence of 0 counts to the first.
+    """The bins of equal width over (0, 1], each closed above; a confidence of 0 counts to the first.
 
     Args:
         right: (N,) bool, whether the prediction is right.
         confidence: (N,) probability of the predicted class.
     """
-    which = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    upper = np.arange(1, bins) / bins
+    which = np.searchsorted(upper, confidence, "left")
     counts = np.bincount(which, minlength=bins)
     sums = np.bincount(which, weights=confidence, minlength=bins)
-    rights = np.bincount(which, weights=right.astype(np.float64), minlength=bins)
+    rights = np.bincount(which[right], minlength=bins)
     return [
         Bin(int(count), float(total / count), float(hit / count)) if count else Bin(0, None, None)
         for count, total, hit in zip(counts, sums, rights, strict=True)
@@ -37,13 +41,17 @@ def reliability(right: Array, confidence: Array, bins: int = BINS) -> list[Bin]:
 
 
 def calibration_error(right: Array, confidence: Array, bins: int = BINS) -> float | None:
-    """Expected calibration error over 15 equal-width bins of confidence.
+    """Expected calibration error: mean distance of confidence and accuracy over 15 equal-width bins.
 
-    Guo et al., On Calibration of Modern Neural Networks, ICML 2017 (arXiv:1706.04599).
+    Args:
+        right: (N,) bool, whether the prediction is right.
+        confidence: (N,) probability of the predicted class.
     """
     if not len(right):
         return None
-    found = reliability(right, confidence, bins)
-    gaps = [item.rows * abs(item.accuracy - item.confidence) for item in found if item.accuracy is not None
-            and item.confidence is not None]  # fmt: skip
+    gaps = [
+        count * abs(accuracy - mean)
+        for count, mean, accuracy in reliability(right, confidence, bins)
+        if mean is not None and accuracy is not None
+    ]
     return float(sum(gaps) / len(right))

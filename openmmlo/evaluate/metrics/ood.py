@@ -18,7 +18,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 NAMES = ("auroc", "aupr_in", "aupr_out", "fpr95_id_positive", "fpr95_ood_positive")
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 16
 
 
 def ood_metrics(id_scores: Array, ood_scores: Array, detector: str = "scores") -> dict[str, float]:
@@ -36,8 +36,10 @@ def ood_metrics(id_scores: Array, ood_scores: Array, detector: str = "scores") -
 
 
 def sort_scores(scores: Array, detector: str = "scores") -> Array:
-    """(n,) float64, ascending. Raises DataError for none, NaN or infinite scores."""
+    """(n,) float64, ascending. Raises DataError for no score, NaN or infinite ones, or what is no real number."""
     given = np.asarray(scores)
+    if given.dtype.kind not in "biuf":
+        raise DataError(f"{detector}: scores are of type {given.dtype}; expected real numbers, one a sample.")
     found: Array = given.astype(np.float64).ravel()
     if not len(found):
         raise DataError(f"{detector}: no score. Expected at least one sample on the ID side and one on the OOD side.")

@@ -21,13 +21,13 @@ def oltr_f_measure(
     """F-measure where a sample of confidence below 0.1 is rejected as unknown.
 
     True positives are ID samples with the right class; false positives are all other ID samples, the rejected ones
-    included; false negatives are OOD samples that are not rejected.
+    included; false negatives are OOD samples that are not rejected. None without a sample on either side.
 
     Args:
         labels, predicted, confidence: (n,) of ID samples; confidence is the largest softmax probability.
         ood_confidence: (m,) of OOD samples.
     """
-    if not len(labels):
+    if not len(labels) or not len(ood_confidence):
         return None
     right = int(np.sum((confidence >= threshold) & (labels == predicted)))
     accepted = int(np.sum(ood_confidence >= threshold))
