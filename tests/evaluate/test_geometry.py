@@ -217,7 +217,7 @@ def test_bad_banks_are_refused_with_their_number(parts: dict[str, Any]) -> None:
     test = parts["test"]
     broken = test.features.copy()
     broken[[3, 50], 0] = np.nan, np.inf
-    with pytest.raises(DataError, match=r"bank 'test' has 2 of 60 rows with NaN"):
+    with pytest.raises(DataError, match=r"Bank 'test' has 2 of 60 rows with NaN"):
         measured(parts, test=bank_of(broken, test.labels))
     with pytest.raises(DataError, match=r"has 60 labels outside 0 to 5"):
         measured(parts, test=bank_of(test.features, np.full(60, -1)))
@@ -230,6 +230,10 @@ def test_bad_banks_are_refused_with_their_number(parts: dict[str, Any]) -> None:
     with pytest.raises(DataError, match="7 class embeddings for 6 classes"):
         measured(parts, captions=None, prompts=np.ones((7, 8), np.float32))
     nan = np.full((6, 8), np.nan, np.float32)
+    many = np.vstack([np.ones((9000, 8), np.float32), nan])
+    for head in (None, parts["head"]):
+        with pytest.raises(DataError, match=r"Bank 'svhn' has 6 of 9,006 rows"):
+            measured(parts, ood=[*parts["ood"], bank_of(many, np.full(9006, -1), "svhn")], head=head)
     with pytest.raises(DataError, match="model head has 6 rows with NaN"):
         measured(parts, head=Head(kind="model", classes=6, weight=nan))
 
@@ -247,8 +251,8 @@ def test_a_class_whose_features_cancel_has_no_direction() -> None:
 def test_samples_outside_in_any_parts_have_one_mean(cuts: int, rows: int, seed: int) -> None:
     generator = np.random.default_rng(seed)
     samples, directions = generator.normal(size=(rows, 4)), np.eye(3, 4)
-    whole, count = outside_angles(directions, [samples], "ood")
-    split, same = outside_angles(directions, np.array_split(samples, cuts), "ood")
+    whole, count = outside_angles(directions, [samples], ["ood"])
+    split, same = outside_angles(directions, np.array_split(samples, cuts), ["ood"] * cuts)
     assert count == same == rows
     np.testing.assert_allclose(split, whole, rtol=1e-12)
 
@@ -281,10 +285,10 @@ def test_slope_of_few_or_equal_classes_is_none() -> None:
 
 def test_samples_of_many_rows_are_seeded_and_in_order() -> None:
     rows = np.eye(50)
-    first = blocks.unit_sample([rows[:20], rows[20:]], "ood", 10, 4)
+    first = blocks.unit_sample([rows[:20], rows[20:]], ["a", "b"], 10, 4)
     assert len(first) == 10
     assert (np.diff(first.argmax(axis=1)) > 0).all()
-    assert (first == blocks.unit_sample([rows], "ood", 10, 4)).all()
-    assert (first != blocks.unit_sample([rows], "ood", 10, 5)).any()
-    with pytest.raises(DataError, match="50 and 51 columns"):
-        blocks.unit_sample([rows, np.ones((1, 51))], "ood", 10, 4)
+    assert (first == blocks.unit_sample([rows], ["a"], 10, 4)).all()
+    assert (first != blocks.unit_sample([rows], ["a"], 10, 5)).any()
+    with pytest.raises(DataError, match="a, b: 50 and 51 features"):
+        blocks.unit_sample([rows, np.ones((1, 51))], ["a", "b"], 10, 4)

@@ -22,23 +22,23 @@ def units(rows: np.ndarray) -> np.ndarray:
 def test_uniformity_is_the_mean_over_pairs() -> None:
     rows = rows_of(23, 0)
     pairs = [math.exp(-2 * np.sum((x - y) ** 2)) for x, y in combinations(units(rows), 2)]
-    value, paired = spread.uniformity([rows], "bank", 0)
+    value, paired = spread.uniformity(rows, "bank", 0)
     assert value == pytest.approx(math.log(np.mean(pairs)), rel=1e-12)
     assert paired == 23
 
 
 def test_uniformity_closed_forms() -> None:
-    assert spread.uniformity([np.ones((6, 3))], "bank", 0) == (pytest.approx(0, abs=1e-12), 6)
-    assert spread.uniformity([np.eye(4)], "bank", 0)[0] == pytest.approx(-4)
-    assert spread.uniformity([np.array([[1.0, 0], [-1, 0]])], "bank", 0)[0] == pytest.approx(-8)
-    assert spread.uniformity([np.ones((1, 3))], "bank", 0) == (None, 1)
+    assert spread.uniformity(np.ones((6, 3)), "bank", 0) == (pytest.approx(0, abs=1e-12), 6)
+    assert spread.uniformity(np.eye(4), "bank", 0)[0] == pytest.approx(-4)
+    assert spread.uniformity(np.array([[1.0, 0], [-1, 0]]), "bank", 0)[0] == pytest.approx(-8)
+    assert spread.uniformity(np.ones((1, 3)), "bank", 0) == (None, 1)
 
 
 def test_uniformity_of_a_sample_is_near_that_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = rows_of(3000, 1)
-    whole, _ = spread.uniformity([rows], "bank", 0)
+    whole, _ = spread.uniformity(rows, "bank", 0)
     monkeypatch.setattr(spread, "MOST_PAIRED", 1000)
-    part, paired = spread.uniformity([rows], "bank", 0)
+    part, paired = spread.uniformity(rows, "bank", 0)
     assert paired == 1000
     assert part == pytest.approx(whole, abs=0.05)
     assert part != whole

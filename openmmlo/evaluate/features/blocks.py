@@ -59,25 +59,34 @@ def unit_blocks(features: Array, what: str, rows: int | None = None) -> Iterator
         yield place, unit(values)
 
 
-def unit_sample(arrays: Sequence[Array], what: str, most: int, seed: int) -> Array:
+def unit_sample(arrays: Sequence[Array], whats: Sequence[str], most: int, seed: int) -> Array:
     """(n, D) float64 unit rows of all arrays together, in order; without zero rows; seeded where there are more.
+
+    Args:
+        whats: whose features each array has, for messages.
 
     Raises:
         DataError: NaN or infinite values among the rows that were taken; arrays of different widths.
     """
     widths = sorted({array.shape[1] for array in arrays})
     if len(widths) > 1:
-        raise DataError(f"{what} have {' and '.join(map(str, widths))} columns; expected one width. Use one model.")
+        raise DataError(
+            f"{', '.join(whats)}: {' and '.join(map(str, widths))} features a row; expected one width. Use one model."
+        )
     total = sum(map(len, arrays))
     chosen = np.arange(total)
     if total > most:
         chosen = np.sort(np.random.default_rng(seed).choice(total, most, replace=False))
     parts = []
     start = 0
-    for array in arrays:
+    for array, what in zip(arrays, whats, strict=True):
         mine = chosen[(chosen >= start) & (chosen < start + len(array))] - start
         start += len(array)
-        parts += [values for _, values in unit_blocks(np.asarray(array[mine]), what)]
+        values = np.array(array[mine], np.float64)
+        if not np.isfinite(values).all():
+            for _ in blocks(array, what):  # it raises, with the count of the whole
+                continue
+        parts.append(unit(values))
     found: Array = np.concatenate(parts) if parts else np.zeros((0, widths[0] if widths else 0))
     return found[found.any(axis=1)]
 

@@ -94,14 +94,14 @@ def sample_angles(features: Array, labels: Array, centres: Array, what: str) -> 
     return found
 
 
-def outside_angles(directions: Array, arrays: Sequence[Array], what: str) -> tuple[Array, int]:
+def outside_angles(directions: Array, arrays: Sequence[Array], whats: Sequence[str]) -> tuple[Array, int]:
     """(C,) mean angle of each direction to all samples of some arrays, and how many samples those are.
 
     All-zero samples count nowhere.
     """
     sums, total = np.zeros(len(directions)), 0
     size = max(1, BLOCK_NUMBERS // max(1, len(directions), directions.shape[1]))
-    for array in arrays:
+    for array, what in zip(arrays, whats, strict=True):
         for _, rows in unit_blocks(array, what, rows=size):
             kept = rows[rows.any(axis=1)]
             sums += degrees(kept @ directions.T).sum(axis=0)

@@ -23,6 +23,8 @@ CENTRES = 100
 ROWS_A_CENTRE = 256
 """Rows a centre that k-means reads; of more OOD rows a seeded sample of that size is."""
 
+_NO_TEXTS = "the model reads no texts, or none were given"
+
 
 def measure_geometry(
     test: FeatureBank,
@@ -83,7 +85,7 @@ def measure_geometry(
     Raises:
         DataError: NaN or infinite features, labels outside the map, all-zero features, banks of different widths.
     """
-    what = f"bank {test.name!r}"
+    what = f"Bank {test.name!r}"
     class_angles.check_labels(test.labels, classes, what)
     _check_widths(test, {"captions": captions, "prompts": prompts}, [*ood, *([train] if train else [])], ood_texts)
     if captions is not None and len(captions) != len(test):
@@ -97,12 +99,13 @@ def measure_geometry(
     texts = _text_centres(test, classes, captions, prompts)
     basis = "images" if texts is None else "prompts" if captions is None else "captions"
 
-    image_rows = unit_sample([bank.features for bank in ood], "OOD features", centres * ROWS_A_CENTRE, seed)
-    text_rows = unit_sample(list(ood_texts), "OOD text features", centres * ROWS_A_CENTRE, seed)
+    most = centres * ROWS_A_CENTRE
+    image_rows = unit_sample([bank.features for bank in ood], [f"Bank {bank.name!r}" for bank in ood], most, seed)
+    text_rows = unit_sample(ood_texts, [f"OOD texts {place}" for place in range(len(ood_texts))], most, seed)
     image_ood, text_ood = (spherical_centres(rows, centres, seed) for rows in (image_rows, text_rows))
     found: dict[str, Array | None] = dict.fromkeys(("intra", "inter", "ood"))
     if texts is None:
-        reasons |= dict.fromkeys(found, "the model reads no texts, or none were given")
+        reasons |= dict.fromkeys(found, _NO_TEXTS)
     else:
         found["intra"] = class_angles.own_angles(images, texts)
         found["inter"] = class_angles.mean_angles(images, texts, leave_out_own=True)
@@ -120,33 +123,18 @@ def measure_geometry(
         if value is None:
             reasons.setdefault(name, "no class has a value (a class by itself is compared with none)")
 
-    uniform, paired = spread.uniformity([test.features], what, seed)
-    uniform_texts, paired_texts, gap, aligned = None, None, None, None
     sentences = captions if captions is not None else prompts
-    if sentences is not None:
-        uniform_texts, paired_texts = spread.uniformity([sentences], f"texts of {what}", seed)
-        gap = spread.modality_gap(
-            spread.mean_direction(test.features, what), spread.mean_direction(sentences, f"texts of {what}")
-        )
-        aligned = spread.alignment(test.features, sentences, what, None if captions is not None else test.labels)
-    else:
-        no_texts = ("modality_gap", "alignment", "uniformity_texts")
-        reasons |= dict.fromkeys(no_texts, "the model reads no texts, or none were given")
-    if uniform is None:
-        reasons["uniformity"] = "fewer than two rows that are not all zero"
+    spreads, paired = _spreads(test, sentences, None if captions is not None else test.labels, seed, reasons)
     collapse = train if train is not None else test
-    class_angles.check_labels(collapse.labels, classes, f"bank {collapse.name!r}")
+    class_angles.check_labels(collapse.labels, classes, f"Bank {collapse.name!r}")
     return {
         "basis": basis,
         "classes": {name: None if value is None else plain(value) for name, value in found.items()},
         "summary": summary,
-        "modality_gap": gap,
-        "uniformity": uniform,
-        "uniformity_texts": uniform_texts,
-        "alignment": aligned,
+        **spreads,
         "weights": _weights(head, ood, groups, train_counts, test.features.shape[1], reasons),
         "neural_collapse": {
-            **neural_collapse(collapse.features, collapse.labels, classes, f"bank {collapse.name!r}"),
+            **neural_collapse(collapse.features, collapse.labels, classes, f"Bank {collapse.name!r}"),
             "bank": collapse.name,
         },
         "centres": {
@@ -158,12 +146,8 @@ def measure_geometry(
         "rows": {
             "test": len(test),
             "ood": sum(map(len, ood)),
-            "zero": sum(
-                int((~np.asarray(test.features[start : start + 8192]).any(axis=1)).sum())
-                for start in range(0, len(test), 8192)
-            ),
-            "uniformity": paired,
-            "uniformity_texts": paired_texts,
+            "zero": _zero_rows(test.features),
+            **paired,
         },
         "seed": seed,
         "slope_unit": "degrees per tenfold training images",
@@ -176,7 +160,7 @@ def _check_widths(
 ) -> None:
     width = test.features.shape[1]
     widths = {name: value.shape[1] for name, value in texts.items() if value is not None}
-    widths |= {f"bank {bank.name!r}": bank.features.shape[1] for bank in banks}
+    widths |= {f"Bank {bank.name!r}": bank.features.shape[1] for bank in banks}
     widths |= {f"OOD texts {place}": value.shape[1] for place, value in enumerate(ood_texts)}
     for name, found in widths.items():
         if found != width:
@@ -186,10 +170,38 @@ def _check_widths(
 def _text_centres(test: FeatureBank, classes: int, captions: Array | None, prompts: Array | None) -> Array | None:
     """(C, D) b_c, or None where there are no texts."""
     if captions is not None:
-        return class_angles.class_centres(captions, test.labels, classes, f"captions of bank {test.name!r}")
+        return class_angles.class_centres(captions, test.labels, classes, f"Captions of bank {test.name!r}")
     if prompts is None:
         return None
-    return class_angles.class_centres(prompts, np.arange(classes), classes, "the class embeddings")
+    return class_angles.class_centres(prompts, np.arange(classes), classes, "The class embeddings")
+
+
+def _zero_rows(features: Array) -> int:
+    parts = range(0, len(features), 8192)
+    return sum(int((~np.asarray(features[start : start + 8192]).any(axis=1)).sum()) for start in parts)
+
+
+def _spreads(
+    test: FeatureBank, texts: Array | None, owners: Array | None, seed: int, reasons: dict[str, str]
+) -> tuple[dict[str, Any], dict[str, int | None]]:
+    """Modality gap, uniformity and alignment, and how many rows uniformity paired."""
+    what = f"Bank {test.name!r}"
+    found: dict[str, Any] = dict.fromkeys(("modality_gap", "uniformity", "uniformity_texts", "alignment"))
+    paired: dict[str, int | None] = {"uniformity": None, "uniformity_texts": None}
+    found["uniformity"], paired["uniformity"] = spread.uniformity(test.features, what, seed)
+    if texts is None:
+        reasons |= dict.fromkeys(("modality_gap", "uniformity_texts", "alignment"), _NO_TEXTS)
+    else:
+        means = spread.mean_direction(test.features, what), spread.mean_direction(texts, f"Texts of bank {test.name!r}")
+        found["modality_gap"] = spread.modality_gap(*means)
+        found["uniformity_texts"], paired["uniformity_texts"] = spread.uniformity(
+            texts, f"Texts of bank {test.name!r}", seed
+        )
+        found["alignment"] = spread.alignment(test.features, texts, what, owners)
+    for name in found:
+        if found[name] is None:
+            reasons.setdefault(name, "too few rows that are not all zero")
+    return found, paired
 
 
 def _summaries(
@@ -224,7 +236,9 @@ def _weights(
     }
     total = 0
     if ood:
-        values["ood"], total = class_angles.outside_angles(directions, [bank.features for bank in ood], "OOD features")
+        values["ood"], total = class_angles.outside_angles(
+            directions, [bank.features for bank in ood], [f"Bank {bank.name!r}" for bank in ood]
+        )
     return {
         "head": head.kind,
         "rows": total,

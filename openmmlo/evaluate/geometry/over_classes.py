@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, np.dtype[Any]]
+from openmmlo.evaluate.metrics.accuracy import GROUPS
 
-GROUPS = ("many", "medium", "few")
+Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def plain(values: Array) -> list[float | None]:
@@ -47,13 +47,13 @@ def slope(at: Array, values: Array) -> dict[str, Any]:
     # Fewer leave no residual to judge the slope by.
     if len(at) < 3 or np.ptp(at) == 0:
         return empty
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     x, y = at - at.mean(), values - values.mean()
     spread, freedom = float(x @ x), len(at) - 2
     found = float(x @ y) / spread
     residual = float(np.square(y - found * x).sum())
-    width = float(t.ppf(0.975, freedom)) * (residual / freedom / spread) ** 0.5
+    width = float(stdtrit(freedom, 0.975)) * (residual / freedom / spread) ** 0.5
     total = float(y @ y)
     return empty | {
         "slope": found,

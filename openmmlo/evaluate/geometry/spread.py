@@ -7,7 +7,6 @@ ICML 2020 (arXiv:2005.10242). All-zero rows have no direction and count nowhere.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -41,12 +40,12 @@ def modality_gap(image_mean: Array, text_mean: Array) -> dict[str, float | None]
     }
 
 
-def uniformity(features: Sequence[Array], what: str, seed: int) -> tuple[float | None, int]:
+def uniformity(features: Array, what: str, seed: int) -> tuple[float | None, int]:
     """Log of the mean over pairs of different rows of exp(-2 ||x - y||^2), and how many rows were paired.
 
     0 where all rows are one, lower the more evenly they lie. None with fewer than two rows.
     """
-    rows = unit_sample(features, what, MOST_PAIRED, seed)
+    rows = unit_sample([features], [what], MOST_PAIRED, seed)
     count = len(rows)
     if count < 2:
         return None, count
