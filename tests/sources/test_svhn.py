@@ -48,6 +48,9 @@ def test_every_digit_and_pixel_is_that_of_the_file(tmp_path: Path, compress: boo
     assert again.read() == samples[3].image.read() == source.image(samples[3].image.locator).read()
     with pytest.raises(OSError, match="not in the archive"):
         source.image("test_32x32.mat#30").read()
+    for locator in ("test_32x32.mat", "test_32x32.mat#-1", "test_32x32.mat#x"):
+        with pytest.raises(DataError, match="stands for no image"):
+            source.image(locator)
 
 
 @pytest.mark.parametrize("home", [".", "svhn", "SVHN", "ood_datasets/svhn", "small_OOD_dataset/svhn"])
