@@ -31,7 +31,7 @@ COLLECTION = found_folders.Collection(
 
 @dataclass(frozen=True)
 class ISUN:
-    """ISUN test images, 8,925 downsampled copies of 32 x 32, for out-of-distribution detection.
+    """iSUN test images, 8,925 downsampled copies of 32 x 32, for out-of-distribution detection.
 
     Args:
         images: the archive, or the folder with the images; else under OPENMMLO_DATA.
