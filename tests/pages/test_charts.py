@@ -6,9 +6,24 @@ import math
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from openmmlo.pages.charts import HEIGHT, WIDTH, LogScale, count_label, dots, line, tail_bars, tail_scale
-from openmmlo.pages.wording import counted, decimal, number, part, percent, share
+from openmmlo.pages.charts import (
+    HEIGHT,
+    WIDTH,
+    LinearScale,
+    LogScale,
+    around,
+    columns,
+    count_label,
+    dots,
+    line,
+    outline,
+    tail_bars,
+    tail_scale,
+)  # fmt: skip
+from openmmlo.pages.wording import counted, decimal, file_size, hundredths, number, part, percent, share
 
 
 def test_log_scale_and_its_ticks() -> None:
@@ -82,3 +97,39 @@ def test_numbers_for_people() -> None:
     assert [share(value) for value in (0.25, 2, -1, None)] == [25, 100, 0, 0]
     assert part({"a": {"b": 1}}, "a", "b") == 1
     assert part({"a": None}, "a", "b") is None
+
+
+def test_linear_scales_have_round_ticks_between_their_ends() -> None:
+    assert [(tick.at, tick.label) for tick in LinearScale(0, 1).ticks(percent=True)] == [
+        (0, "0%"), (20, "20%"), (40, "40%"), (60, "60%"), (80, "80%"), (100, "100%"),
+    ]  # fmt: skip
+    assert [tick.label for tick in LinearScale(-5, 15).ticks()] == ["\u22125", "0", "5", "10", "15"]
+    assert [tick.label for tick in LinearScale(0.9, 0.91).ticks(percent=True)][:2] == ["90.0%", "90.2%"]
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20), st.sampled_from([1e-3, 1.0, 2.0]))
+def test_an_axis_around_values_holds_them_and_little_else(values: list[float], least: float) -> None:
+    axis = around(values, least)
+    slack = 1e-8 * max(1.0, *map(abs, values))
+    assert axis.low - slack <= min(values) <= max(values) <= axis.high + slack
+    spread = max(max(values) - min(values), least)
+    assert axis.high - axis.low <= 1.5 * spread
+    assert 2 <= len(axis.ticks()) <= 7
+    places = [tick.at for tick in axis.ticks()]
+    assert all(-1e-3 <= at <= 100 + 1e-3 for at in places)
+
+
+def test_histograms_are_as_high_as_their_shares() -> None:
+    y = LinearScale(0, 0.5)
+    assert outline([0.5, 0.25], y) == f"M0 {HEIGHT}V0H{WIDTH // 2}V{HEIGHT // 2}H{WIDTH}V{HEIGHT}z"
+    assert outline([], y) == ""
+    assert columns([0.5, None], y, 0.0) == f"M0 {HEIGHT}V0H{WIDTH // 2}V{HEIGHT}z"
+
+
+def test_a_falling_logarithmic_axis_has_its_ticks() -> None:
+    assert [(tick.at, tick.label) for tick in LogScale(1000, 10).ticks()] == [(100, "10"), (50, "100"), (0, "1k")]
+
+
+def test_hundredths_and_file_sizes() -> None:
+    assert [hundredths(value) for value in (0.93628, 0, 1.0, None)] == ["93.63", "0.00", "100.00", "–"]
+    assert [file_size(value) for value in (999, 1500, 2_000_000)] == ["999 bytes", "1.5 kB", "2.0 MB"]

@@ -52,8 +52,8 @@ def caption_view(result: Mapping[str, Any]) -> dict[str, Any] | None:
     shown = {row["key"] for row in rows}
     return {
         "rows": rows,
-        "others": flat({key: item for key, item in modes.items() if key not in shown}),
-        "audit": flat(audit) if isinstance(audit, Mapping) else [],
+        "others": flat({key: item for key, item in modes.items() if key not in shown}, rates=True),
+        "audit": flat(audit, rates=True) if isinstance(audit, Mapping) else [],
     }
 
 
@@ -65,7 +65,7 @@ def _rows(found: Any, names: Mapping[str, str]) -> list[dict[str, Any]]:
             **{name: item.get(name) for name in _SUMMARY},
             "groups": part(item, "groups") or {},
             "width": share(part(item, "top1_samples")),
-            "choices": flat({name: value for name, value in item.items() if name not in _SUMMARY}),
+            "choices": flat(part(item, "choices") or {}),
             "scored": False,
         }
         for key, item in (found or {}).items()

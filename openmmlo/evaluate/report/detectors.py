@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,7 +32,12 @@ def detector_view(result: Mapping[str, Any], classes: Classes | None) -> dict[st
     names = list(dict.fromkeys(name for item in sets.values() for name in part(item, "detectors") or {}))
     if not names:
         return None
-    groups: Mapping[str, Any] = part(result, "scored", "ood_groups") or {}
+    sizes = Counter(part(item, "group") for item in sets.values())
+    groups = {  # a mean over one set is that set
+        name: item
+        for name, item in (part(result, "scored", "ood_groups") or {}).items()
+        if name == "all" or sizes[name] > 1
+    }
     headings = [{"name": name, "rows": part(item, "rows"), "mean": False} for name, item in sets.items()]
     headings += [{"name": f"mean of {name}" if name != "all" else "mean of all", "mean": True} for name in groups]
     found = [*(part(item, "detectors") or {} for item in sets.values()), *groups.values()]

@@ -12,7 +12,7 @@ from openmmlo.evaluate.report.classes import Classes
 from openmmlo.evaluate.report.curves import smoothed
 from openmmlo.evaluate.report.facts import flat
 from openmmlo.pages.charts import LinearScale, around, dots, line
-from openmmlo.pages.wording import decimal, part
+from openmmlo.pages.wording import UNDEFINED, decimal, part
 
 ANGLES = {
     "intra": ("intra-class", "a class’s images to its own texts; less is more compact"),
@@ -29,10 +29,7 @@ WEIGHTS = {
     "ood": ("ID to OOD", "a class’s weights to OOD images"),
 }
 
-OTHERS = {
-    "modality_gap": "Modality gap", "uniformity": "Uniformity of images", "uniformity_texts": "Uniformity of texts",
-    "alignment": "Alignment", "neural_collapse": "Neural collapse", "centres": "OOD centres", "rows": "Rows read",
-}  # fmt: skip
+SPREAD = {"alignment": "alignment", "uniformity": "uniformity of images", "uniformity_texts": "uniformity of texts"}
 
 _BASES = {"captions": "centres of captions", "prompts": "prompts of the classes", "images": "images alone"}
 
@@ -47,11 +44,17 @@ def geometry_view(result: Mapping[str, Any], classes: Classes | None) -> dict[st
         _block(found, [key for key in ANGLES if key.startswith("image_") == alone], ANGLES, classes)
         for alone in (False, True)
     )
-    facts = [(title, flat(part(found, key))) for key, title in OTHERS.items() if part(found, key) is not None]
+    spread = {name: found[key] for key, name in SPREAD.items() if part(found, key) is not None}
+    facts = [
+        ("Modality gap", flat(part(found, "modality_gap") or {})),
+        ("Alignment and uniformity", flat(spread)),
+        ("Neural collapse", flat(part(found, "neural_collapse") or {})),
+        ("What was read", flat(part(found, "rows") or {}) + flat({"OOD centres": part(found, "centres")})),
+    ]
     blocks = [
         (
             "texts",
-            f"Images and texts, as in the paper ({_BASES.get(basis, basis)})" if basis else "Images and texts",
+            "Images and texts, as in the paper" + (f" ({_BASES.get(basis, basis)})" if basis else ""),
             texts,
         ),
         ("images", "Images alone", images),
@@ -59,7 +62,7 @@ def geometry_view(result: Mapping[str, Any], classes: Classes | None) -> dict[st
     ]
     return {
         "blocks": [(key, title, block) for key, title, block in blocks if block is not None],
-        "facts": facts,
+        "facts": [(title, rows) for title, rows in facts if any(value != UNDEFINED for _, value in rows)],
         "unit": part(found, "slope_unit") or "degrees per tenfold training images",
         "reasons": [(str(key).replace("_", " "), str(text)) for key, text in (part(found, "reasons") or {}).items()],
     }

@@ -22,11 +22,8 @@ def origin_view(result: Mapping[str, Any]) -> dict[str, Any]:
         if key in _ELSEWHERE:
             continue
         facts = flat(item, "" if isinstance(item, Mapping) else key)
-        digests += [
-            (name if name.startswith(key) or not isinstance(item, Mapping) else f"{_title(key)}: {name}", value)
-            for name, value in facts
-            if _DIGEST.fullmatch(value)
-        ]
+        where = "" if key == "digests" or not isinstance(item, Mapping) else f"{_title(key)}: "
+        digests += [(f"{where}{name}", value) for name, value in facts if _DIGEST.fullmatch(value)]
         facts = [pair for pair in facts if not _DIGEST.fullmatch(pair[1])]
         if isinstance(item, Mapping):
             tables.append((_title(key), facts))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+from jinja2 import Environment
 
 from openmmlo.evaluate.metrics.accuracy import GROUPS
 from openmmlo.evaluate.predictions import Predictions
@@ -77,7 +80,12 @@ def page_of(result: Mapping[str, Any], predictions: Predictions | None) -> bytes
         "angles": {key: block["chart"]["values"] for key, _, block in part(geometry, "blocks") or [] if block["chart"]},
         "pictures": pictures,
     }
-    return render(environment(_PARTS), _PARTS, "evaluation.html", "evaluation.css", _SCRIPTS, data, views)
+    return render(_templates(), _PARTS, "evaluation.html", "evaluation.css", _SCRIPTS, data, views)
+
+
+@cache
+def _templates() -> Environment:
+    return environment(_PARTS)
 
 
 def _first(detectors: dict[str, Any], pictures: Mapping[str, Any] | None) -> Any:

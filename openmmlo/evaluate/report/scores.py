@@ -62,7 +62,7 @@ def _pictures(inside: Array, outside: Mapping[str, Array], numbers: Mapping[str,
             "rows": [len(inside), len(scores)],
             "numbers": [[key, *(_cells(numbers[name], key))] for key in METRICS],
         }
-    return {"ticks": [[tick.at, tick.label] for tick in scale.ticks(6)], "sets": found}
+    return {"ticks": [[tick.at, tick.label] for tick in scale.ticks(9)], "sets": found}
 
 
 def _axis(sides: list[Array]) -> LinearScale:

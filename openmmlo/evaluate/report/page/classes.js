@@ -2,7 +2,7 @@
 {
   const table = byId("class-table");
   if (table && data.classes.length) {
-    const MOST = 24;
+    const MOST = 12;
     const plain = (text) => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
     const names = data.classes.map(([name]) => plain(name));
     const state = { query: "", group: -1, order: "worst" };
@@ -40,7 +40,7 @@
         .filter((rank) => data.classes[rank][2] !== null || !state.order.match(/worst|best/));
       found.sort(orders[state.order]);
       table.tBodies[0].replaceChildren(...found.slice(0, MOST).map(row));
-      table.caption.textContent = { worst: "The least accurate classes", best: "The most accurate classes",
+      table.caption.querySelector(".fits").textContent = { worst: "The least accurate classes", best: "The most accurate classes",
         head: "Classes, most training images first", tail: "Classes, fewest training images first" }[state.order];
       byId("class-count").textContent = `${grouped(Math.min(MOST, found.length))} of ${counted(found.length, "class", "classes")} shown`;
     }
