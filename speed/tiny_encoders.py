@@ -69,6 +69,7 @@ def make_align(folder: Path, width: int = 32, layers: int = 2, seed: int = 0) ->
 
     tokenizer = bert_tokenizer()
     tokenizer.model_max_length = 64
+    tokenizer.truncation_side = "right"
     config = AlignConfig(
         text_config={
             "hidden_size": width,

@@ -67,6 +67,23 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str],
 
 
 @pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Folder of a saved tiny encoder or classifier by kind (``clip``, ``timm`` ...); made once, never changed."""
+    made: dict[str, Path] = {}
+
+    def make(kind: str) -> Path:
+        if kind not in made:
+            import tiny_encoders  # it loads torch, which most tests do without
+            import torch
+
+            torch.set_num_threads(1)
+            made[kind] = tiny_encoders.ENCODERS[kind](tmp_path_factory.mktemp("encoders") / kind)
+        return made[kind]
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def tiny_instructblip(tiny_checkpoint: Callable[[str], Path]) -> Callable[[str], Path]:
     """Folder of a tiny InstructBLIP by flavour: ``flan-t5`` or ``vicuna``."""
     return lambda flavour: tiny_checkpoint(f"instructblip-{flavour}")

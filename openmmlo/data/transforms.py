@@ -126,17 +126,17 @@ class LibraryTransform:
 
 
 def transform_named(name: str, own: Transform) -> Transform:
-    """The transform of an option: ``own`` is the checkpoint's, any other name one of TRANSFORMS.
+    """The transform of an option: ``model`` is the checkpoint's own, any other name one of TRANSFORMS.
 
     A transform of the table also normalises; it is for networks that were trained with it, not for CLIP.
 
     Raises:
         UnknownName: no such transform.
     """
-    if name == "own":
+    if name == "model":
         return own
     if name not in TRANSFORMS and ":" not in name:
-        raise UnknownName(TRANSFORMS.kind, name, ["own", *TRANSFORMS])
+        raise UnknownName(TRANSFORMS.kind, name, ["model", *TRANSFORMS])
     found: Transform = TRANSFORMS.load(name)()
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
+@dataclass(frozen=True, eq=False)
+class ZeroShot:
+    """A head, and what was chosen for it: templates, class names, how texts of a class were combined."""
+
+    head: Head
+    choices: dict[str, Any]
+
+
 def zero_shot_head(
     encoder: Encoder,
     classes: Sequence[ClassInfo],
@@ -28,9 +37,13 @@ def zero_shot_head(
     class_names: ClassNames = "own",
     batch_size: int = 256,
     progress: Progress | None = None,
-) -> Head:
+) -> ZeroShot:
     """The head of :func:`head_from_prompts` for prompts as :func:`write_prompts` writes them."""
-    return head_from_prompts(encoder, write_prompts(classes, templates, descriptors, class_names), batch_size, progress)
+    prompts = write_prompts(classes, templates, descriptors, class_names)
+    texts = [text for own in prompts.texts for text in own]
+    head = head_from_prompts(encoder, prompts, batch_size, progress)
+    choices = {**prompts.record, "scale": head.scale, "truncated": encoder.count_truncated(texts)}
+    return ZeroShot(head, choices)
 
 
 def head_from_prompts(

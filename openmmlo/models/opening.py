@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from openmmlo.catalog import Catalog
 from openmmlo.errors import ModelError, OpenmmloError
@@ -98,7 +98,7 @@ def open_model(
         wanted = Wanted(name, rest, weights, revision, trust_remote_code)
         with _weights_hint(weights):
             encoder = MODELS.load(known)(wanted)
-    elif Path(name).expanduser().is_dir():
+    elif name and Path(name).expanduser().is_dir():
         encoder = _open_folder(name, weights, trust_remote_code)
     elif colon:
         encoder = _from_factory(name, weights)
@@ -177,10 +177,11 @@ def _weights_hint(weights: Path | None) -> Iterator[None]:
 
 
 def _unknown(name: str) -> str:
-    names: list[Any] = [*MODELS, *(f"{prefix}:" for prefix in PREFIXES)]
-    near = get_close_matches(name, names, n=1, cutoff=0.6) or [
-        f"{prefix}:{name.partition(':')[2]}" for prefix in get_close_matches(name.partition(":")[0], PREFIXES, n=1)
-    ]
+    prefix, colon, rest = name.partition(":")
+    if colon:
+        near = [f"{known}:{rest}" for known in get_close_matches(prefix, PREFIXES, n=1)]
+    else:
+        near = get_close_matches(name, MODELS, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return (
         f"No model named {name!r}, and no folder.{hint} Known: {', '.join(MODELS)}, hf:OWNER/NAME, timm:NAME, "

@@ -83,7 +83,10 @@ def _check_name(wanted: Wanted) -> None:
         raise ModelError(f"timm has no model {name!r}.{hint} timm.list_models() names all {len(names):,}.")
     if wanted.weights is not None:
         return
-    settings = timm.get_pretrained_cfg(name)
+    try:
+        settings = timm.get_pretrained_cfg(name)
+    except RuntimeError:  # a tag that is none of the architecture's
+        settings = None
     if settings is None or not (settings.hf_hub_id or settings.url or settings.file):
         tags = ", ".join(timm.list_pretrained(f"{architecture}*")[:5]) or "none of this architecture"
         raise ModelError(f"timm has no pretrained weights for {name!r}. Pretrained: {tags}. Your own: --weights PATH.")
