@@ -5,20 +5,18 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
 from PIL import Image
 
 from openmmlo.building.captioners import Captioner, reads_images
 from openmmlo.building.captioning import captioner_failure
+from openmmlo.data.children import become_child
 from openmmlo.data.images import decode
 from openmmlo.data.reading import known_problem, read_image
 from openmmlo.errors import OpenmmloError, SampleFailed
@@ -234,16 +232,3 @@ def _prepare_batch(samples: list[Wanted]) -> list[Prepared]:
     if _captioner is None:
         raise RuntimeError("the prefetch process was not started by Prefetch")
     return [prepare(sample, _captioner, _max_pixels) for sample in samples]
-
-
-def become_child() -> None:
-    """Leave Ctrl-C to the parent, and end at once when the parent is gone, however it was killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
-
-
-def _end_with(sentinel: int) -> None:
-    wait([sentinel])
-    os._exit(1)

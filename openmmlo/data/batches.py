@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from openmmlo.data.children import become_child
 from openmmlo.data.images import DecodedImage, decode
 from openmmlo.data.reading import known_problem, read_image
 from openmmlo.errors import DataError, OpenmmloError, SampleFailed, WorkerDied
@@ -124,7 +125,8 @@ def pixel_batches(
 ) -> Iterator[PixelBatch]:
     """Batches in the order of the requests, whatever the number of loader processes.
 
-    Requests are drawn as they are needed, two batches a process ahead, so memory does not grow with their number.
+    Requests are drawn as they are needed, two batches a process ahead, so memory does not grow with their number; the
+    first is drawn after the processes are there, so locks that are taken with requests stay out of them.
 
     Args:
         transform: upright RGB image -> (3, H, W) float32; it travels to the loader processes.
@@ -171,6 +173,7 @@ def default_workers(batches: int) -> int:
 
 
 def _start_process(_worker: int) -> None:
+    become_child()
     torch.set_num_threads(1)
     if hasattr(os, "nice"):
         os.nice(_NICE)

@@ -16,8 +16,8 @@ from typing import Any
 
 from openmmlo.building.machine import cores
 from openmmlo.building.plan import Shard
-from openmmlo.building.prefetch import become_child
 from openmmlo.building.worker import Report, WorkerSpec, work
+from openmmlo.data.children import become_child
 from openmmlo.errors import OpenmmloError, WorkerDied
 
 

@@ -164,7 +164,7 @@ class Parts:
             ChunkDamaged: it is gone, damaged, or of other positions.
         """
         try:
-            with np.load(self._path(number), allow_pickle=False) as found:
+            with self._path(number).open("rb") as file, np.load(file, allow_pickle=False) as found:
                 texts = json.loads(found["texts"].tobytes())
                 chunk = Chunk(
                     rows=found["rows"],

@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 
 import torch
@@ -241,11 +240,9 @@ class _Work:
     def _compute_what_is_free(self) -> bool:
         """Compute the chunks that are missing and not held by others; False where there were none."""
         started, before = time.perf_counter(), self.computed
-        requests = self._requests()
-        first = next(requests, None)
-        if first is None:
+        if not self._anything_free():
             return False
-        for batch in self._batches(chain([first], requests)):
+        for batch in self._batches(self._requests()):
             self._take(batch)
         for saved in self._saving:
             saved.result()
@@ -253,6 +250,14 @@ class _Work:
         if self.computed > before:
             self.seconds += time.perf_counter() - started
         return True
+
+    def _anything_free(self) -> bool:
+        """Whether there is a chunk to compute. Nothing stays claimed: loader processes would inherit the lock."""
+        for number in self.parts.missing():
+            if self.parts.claim(number):
+                self.parts.release(number)
+                return True
+        return False
 
     def _requests(self) -> Iterator[BatchRequest]:
         """Batches of the chunks that nobody has, each chunk claimed when its first batch is asked for."""

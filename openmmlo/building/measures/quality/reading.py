@@ -11,9 +11,9 @@ from itertools import accumulate
 from typing import Any
 
 from openmmlo.building.measures.quality.facts import COLUMNS, Facts, Look, joined, look
-from openmmlo.building.prefetch import become_child
 from openmmlo.building.schema import COLUMNS as TYPES
 from openmmlo.data import BuiltDataset
+from openmmlo.data.children import become_child
 from openmmlo.errors import WorkerDied
 
 File = Mapping[str, Any]

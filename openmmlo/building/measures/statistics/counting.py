@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from openmmlo.building.machine import cores
 from openmmlo.building.measures.statistics.naming import LEVEL, Finder, Named, Naming
 from openmmlo.building.measures.statistics.tally import Counts, Pairs, Table, Tally, Vocabulary, pair_keys
-from openmmlo.building.prefetch import become_child
 from openmmlo.data import BuiltDataset, open_dataset
+from openmmlo.data.children import become_child
 from openmmlo.errors import DataError, WorkerDied
 from openmmlo.records import OOD_LABEL
 
