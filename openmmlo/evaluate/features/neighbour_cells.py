@@ -25,6 +25,7 @@ MOST = 1024  # cells
 ROUND = 64  # new centres at a time
 SAMPLE = 8192
 BLOCK = 8192
+READ = 65_536  # rows of a cell in memory at a time
 SETTLED = 0.05  # a round that lowers the mean distance by less is the last
 APART = 1.5
 LARGE = 8  # times k: cells of more rows than that, asked by many, are read in float32 first
@@ -92,35 +93,43 @@ class Cells:
 
     def _measure(self, cell: int) -> None:
         """The unit centre and extent of a cell, from its rows in float64."""
-        rows = self.bank[self.rows(cell)].astype(np.float64)
-        mean = rows.mean(axis=0)
-        centre = mean / (np.linalg.norm(mean) or 1.0)
-        along = rows @ centre
-        away = rows - along[:, None] * centre
+        pieces = [self.rows(cell)[start : start + BLOCK] for start in range(0, self.sizes[cell], BLOCK)]
+        total = np.zeros(self.bank.shape[1])
+        for rows in pieces:
+            total += self.bank[rows].sum(axis=0, dtype=np.float64)
+        centre = total / (np.linalg.norm(total) or 1.0)
         self.centres[cell] = centre
-        self.lowest[cell], self.highest[cell] = along.min(), along.max()
-        self.across[cell] = np.linalg.norm(away, axis=1).max() * (1 + 1e-9)
+        self.lowest[cell], self.highest[cell], self.across[cell] = np.inf, -np.inf, 0
+        for rows in pieces:
+            block = self.bank[rows].astype(np.float64)
+            along = block @ centre
+            across = np.linalg.norm(block - along[:, None] * centre, axis=1).max() * (1 + 1e-9)
+            self.lowest[cell] = min(self.lowest[cell], along.min())
+            self.highest[cell] = max(self.highest[cell], along.max())
+            self.across[cell] = max(self.across[cell], across)
 
     def _visit(self, keys: Array, queries: Array, wanted: Array) -> None:
         """Merge into ``keys`` what every query finds in the cells it wants."""
-        k = keys.shape[1]
         for cell in np.flatnonzero(wanted.any(axis=0)).tolist():
             asking = np.flatnonzero(wanted[:, cell])
             rows = self.rows(cell)
-            if len(rows) > LARGE * k and len(asking) * len(rows) >= MANY:
-                part: Array = np.asarray(self.bank[rows])
-                found, proven = settle(part, queries[asking], self._filter(part).candidates(queries[asking], k), k)
-                local = decode(found)[1]
-                found += local - rows[local]  # the lower half holds the complement of the index
-                sure, asking = asking[proven], asking[~proven]
-                keys[sure] = largest(np.concatenate([keys[sure], found[proven]], axis=1), k)
-            for start in range(0, len(rows) if len(asking) else 0, BLOCK):
-                some = rows[start : start + BLOCK]
-                keys[asking] = merged(keys[asking], queries[asking], self.bank[some], some)
+            for start in range(0, len(rows), READ):
+                self._look(keys, queries, asking, rows[start : start + READ])
 
-    def _filter(self, part: Array) -> Prefilter:
-        """A cell sits far from the origin: centred, its rows are short, and float32 resolves them all the better."""
-        return Prefilter(part, "float32", "cpu")
+    def _look(self, keys: Array, queries: Array, asking: Array, rows: Array) -> None:
+        k = keys.shape[1]
+        part: Array = np.asarray(self.bank[rows])
+        if len(rows) > LARGE * k and len(asking) * len(rows) >= MANY:
+            # A cell sits far from the origin: centred, its rows are short, and float32 resolves them all the better.
+            prefilter = Prefilter(part, "float32", "cpu")
+            found, proven = settle(part, queries[asking], prefilter.candidates(queries[asking], k), k)
+            local = decode(found)[1]
+            found += local - rows[local]  # the lower half holds the complement of the index
+            sure, asking = asking[proven], asking[~proven]
+            keys[sure] = largest(np.concatenate([keys[sure], found[proven]], axis=1), k)
+        for start in range(0, len(rows) if len(asking) else 0, BLOCK):
+            piece = slice(start, start + BLOCK)
+            keys[asking] = merged(keys[asking], queries[asking], part[piece], rows[piece])
 
 
 def _centres(bank: Array, generator: np.random.Generator) -> Array:

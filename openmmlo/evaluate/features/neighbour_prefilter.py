@@ -90,11 +90,19 @@ class Prefilter:
         lost = (exact.double() - rounded.double()).norm(dim=1)
         kept = rounded.double().norm(dim=1)
         accumulated = 2 * (exact.shape[1] + 4) * 2.0**-24 * kept * self.length
-        if self.device.type == "cuda" and torch.backends.cuda.matmul.allow_tf32:
-            accumulated = accumulated + 2.0**-9 * kept * self.length  # both operands cut to 10 bits
+        accumulated = accumulated + 2.01 * self._cut() * kept * self.length
         wide = 4 * (exact.shape[1] + 4) * 2.0**-53 * norms * (self.length + self.residual + self.mean_norm)
         bound: Array = (norms * self.residual + lost * self.length + accumulated + wide + TINY).numpy()
         return bound * (1 + 1e-9)
+
+    def _cut(self) -> float:
+        """Relative rounding of operands within a float32 product, where torch may multiply in a narrower format."""
+        if self.dtype != torch.float32:
+            return 0.0
+        if self.device.type != "cpu":
+            return 2.0**-10  # TF32; whether it is on can be set in several places
+        setting = getattr(getattr(torch.backends.mkldnn, "matmul", None), "fp32_precision", "none")
+        return 0.0 if setting in ("none", "ieee") else 2.0**-8
 
     def _read(self) -> Iterator[tuple[int, int, torch.Tensor]]:
         """First row, rows, and (rows padded to whole chunks, D) block of the bank in the fast form."""
