@@ -58,6 +58,15 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
+def weights_hint() -> Iterator[None]:
+    """Add to what is said of weights that are not at hand the way out that every library's model has: a file."""
+    try:
+        yield
+    except ModelError as error:
+        raise ModelError(f"{error} With weights at hand: --weights PATH.") from error
+
+
+@contextmanager
 def explained(folder: Path) -> Iterator[None]:
     """Turn what loading throws into a ModelError with a remedy; out of memory passes as it is."""
     try:

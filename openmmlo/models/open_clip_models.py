@@ -11,7 +11,7 @@ from openmmlo.data.transforms import LibraryTransform
 from openmmlo.errors import ModelError
 from openmmlo.models.checkpoints import require_files
 from openmmlo.models.encoder import Encoding
-from openmmlo.models.loading import explained
+from openmmlo.models.loading import explained, weights_hint
 from openmmlo.models.network import NetworkEncoder, TextReader
 from openmmlo.models.opening import Wanted
 from openmmlo.models.weights import read_weights
@@ -68,7 +68,8 @@ def _source(wanted: Wanted) -> tuple[str, dict[str, Any]]:
     if wanted.rest.startswith(_SCHEMAS):
         schema, _, where = wanted.rest.partition(":")
         if schema == "hf-hub":
-            require_files(where, FILES)
+            with weights_hint():
+                require_files(where, FILES)
         return wanted.rest, {"load_weights": wanted.weights is None}
     architecture, _, tag = wanted.rest.partition("/")
     names = open_clip.list_models()
@@ -101,7 +102,8 @@ def _source(wanted: Wanted) -> tuple[str, dict[str, Any]]:
     hub = str(settings.get("hf_hub") or "")
     if hub:
         owner_name, _, file = hub.rpartition("/")
-        require_files(owner_name, (file, *FILES) if file else FILES)
+        with weights_hint():
+            require_files(owner_name, (file, *FILES) if file else FILES)
     return architecture, {"pretrained": tag, "force_quick_gelu": quick}
 
 

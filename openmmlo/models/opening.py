@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -96,8 +94,7 @@ def open_model(
         if not rest:
             raise ModelError(f"{name!r} names no model: expected {prefix}:NAME.")
         wanted = Wanted(name, rest, weights, revision, trust_remote_code)
-        with _weights_hint(weights):
-            encoder = MODELS.load(known)(wanted)
+        encoder = MODELS.load(known)(wanted)
     elif name and Path(name).expanduser().is_dir():
         encoder = _open_folder(name, weights, trust_remote_code)
     elif colon:
@@ -163,17 +160,6 @@ def missing_parts(found: object) -> tuple[str, ...]:
         for name in wanted
         if inspect.getattr_static(found, name, absent) is absent and name not in getattr(found, "__dict__", {})
     )
-
-
-@contextmanager
-def _weights_hint(weights: Path | None) -> Iterator[None]:
-    """Add the way out that every library's model has: weights from a file."""
-    try:
-        yield
-    except ModelError as error:
-        if weights is not None or "--weights" in str(error):
-            raise
-        raise ModelError(f"{error} With weights at hand: --weights PATH.") from error
 
 
 def _unknown(name: str) -> str:

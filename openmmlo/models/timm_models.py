@@ -12,7 +12,7 @@ from openmmlo.errors import ModelError
 from openmmlo.models.checkpoints import require_files
 from openmmlo.models.encoder import Classifier, Encoding
 from openmmlo.models.labels import imagenet_names
-from openmmlo.models.loading import explained
+from openmmlo.models.loading import explained, weights_hint
 from openmmlo.models.network import NetworkEncoder
 from openmmlo.models.opening import Wanted
 from openmmlo.models.weights import read_weights
@@ -73,7 +73,8 @@ def _check_name(wanted: Wanted) -> None:
     if where:
         if schema == "hf-hub":
             model, _, revision = where.partition("@")
-            require_files(model, FILES, revision or None)
+            with weights_hint():
+                require_files(model, FILES, revision or None)
         return
     architecture = name.partition(".")[0]
     if not timm.is_model(architecture):
@@ -91,7 +92,8 @@ def _check_name(wanted: Wanted) -> None:
         tags = ", ".join(timm.list_pretrained(f"{architecture}*")[:5]) or "none of this architecture"
         raise ModelError(f"timm has no pretrained weights for {name!r}. Pretrained: {tags}. Your own: --weights PATH.")
     if settings.hf_hub_id:
-        require_files(settings.hf_hub_id, FILES)
+        with weights_hint():
+            require_files(settings.hf_hub_id, FILES)
 
 
 def _created(wanted: Wanted) -> Any:

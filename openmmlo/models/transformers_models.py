@@ -16,7 +16,7 @@ from openmmlo.errors import ModelError
 from openmmlo.models.checkpoints import Checkpoint, all_files, cached_folder, has_weights, locate, small_files
 from openmmlo.models.encoder import Encoding
 from openmmlo.models.last_layer import read_last_layer
-from openmmlo.models.loading import explained, quiet
+from openmmlo.models.loading import explained, quiet, weights_hint
 from openmmlo.models.network import NetworkEncoder, TextReader
 from openmmlo.models.opening import Wanted
 from openmmlo.models.weights import read_weights
@@ -74,7 +74,8 @@ def _place(wanted: Wanted) -> tuple[Path, Checkpoint, dict[str, torch.Tensor] | 
     weights = wanted.weights
     if weights is not None and weights.is_dir():
         return weights, locate(str(weights), None, {}), None
-    checkpoint = locate(wanted.rest, wanted.revision, {})
+    with weights_hint():
+        checkpoint = locate(wanted.rest, wanted.revision, {})
     if weights is not None:
         state = read_weights(weights)
         return small_files(checkpoint), checkpoint, state
@@ -84,7 +85,8 @@ def _place(wanted: Wanted) -> tuple[Path, Checkpoint, dict[str, torch.Tensor] | 
     )
     if cached is not None and processor and has_weights(cached):
         return cached, checkpoint, None
-    return all_files(checkpoint), checkpoint, None
+    with weights_hint():
+        return all_files(checkpoint), checkpoint, None
 
 
 def _model_class(config: Any, name: str, trust: bool) -> Any:

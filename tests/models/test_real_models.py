@@ -23,6 +23,9 @@ def needed(package: str) -> None:
         pytest.skip(f"{package} is not installed")
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
