@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from openmmlo.building.publishing.verification import verify
     from openmmlo.building.wordnet import set_up as set_up_wordnet
     from openmmlo.data import BuiltDataset, open_dataset
+    from openmmlo.evaluate import EvalConfig, Evaluation, Outcome, evaluate
+    from openmmlo.evaluate.benchmark import load_benchmark
+    from openmmlo.evaluate.compare import compare
+    from openmmlo.evaluate.score import score_file
+    from openmmlo.models import open_model
     from openmmlo.sources import check, open_source
 
 __version__ = "0.1.0"
@@ -26,19 +31,27 @@ _WHERE = {
     "BuildConfig": "openmmlo.building:BuildConfig",
     "BuildResult": "openmmlo.building:BuildResult",
     "BuiltDataset": "openmmlo.data:BuiltDataset",
+    "EvalConfig": "openmmlo.evaluate:EvalConfig",
+    "Evaluation": "openmmlo.evaluate:Evaluation",
+    "Outcome": "openmmlo.evaluate:Outcome",
     "PushConfig": "openmmlo.building.publishing.push:PushConfig",
     "audit": "openmmlo.building.measures.measure:audit",
     "build": "openmmlo.building:build",
     "check": "openmmlo.sources:check",
+    "compare": "openmmlo.evaluate.compare:compare",
+    "evaluate": "openmmlo.evaluate.run:evaluate",
+    "load_benchmark": "openmmlo.evaluate.benchmark:load_benchmark",
     "make_lexicon": "openmmlo.building.masking:make_lexicon",
     "measure": "openmmlo.building.measures.measure:measure",
     "open_dataset": "openmmlo.data:open_dataset",
+    "open_model": "openmmlo.models:open_model",
     "open_source": "openmmlo.sources:open_source",
     "plan_build": "openmmlo.building:plan_build",
     "pull": "openmmlo.building.publishing.pull:pull",
     "push": "openmmlo.building.publishing.push:push",
     "quality": "openmmlo.building.measures.measure:quality",
     "report": "openmmlo.building.measures.measure:report",
+    "score_file": "openmmlo.evaluate.score:score_file",
     "set_up_wordnet": "openmmlo.building.wordnet:set_up",
     "stats": "openmmlo.building.measures.measure:stats",
     "verify": "openmmlo.building.publishing.verification:verify",
@@ -48,20 +61,28 @@ __all__ = [
     "BuildConfig",
     "BuildResult",
     "BuiltDataset",
+    "EvalConfig",
+    "Evaluation",
+    "Outcome",
     "PushConfig",
     "__version__",
     "audit",
     "build",
     "check",
+    "compare",
+    "evaluate",
+    "load_benchmark",
     "make_lexicon",
     "measure",
     "open_dataset",
+    "open_model",
     "open_source",
     "plan_build",
     "pull",
     "push",
     "quality",
     "report",
+    "score_file",
     "set_up_wordnet",
     "stats",
     "verify",

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from openmmlo import __version__, cli_data
+from openmmlo import __version__, cli_data, cli_eval
 from openmmlo import cli_options as option
 from openmmlo.errors import ConfigError, OpenmmloError, UnknownName
 
@@ -30,8 +30,8 @@ DONE, INTERNAL_ERROR, BAD_INPUT, SAMPLES_FAILED, CHECK_FAILED, STOPPED = 0, 1, 2
 
 app = typer.Typer(
     name="openmmlo",
-    help="Build captioned, masked long-tailed data sets. Exit codes: 0 done, 1 internal error, 2 bad input, "
-    "3 finished with failed samples, 4 a check failed, 130 stopped.",
+    help="Build captioned, masked long-tailed data sets; benchmark models on them. "
+    "Exit codes: 0 done, 1 internal error, 2 bad input, 3 finished with failed samples, 4 a check failed, 130 stopped.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
@@ -169,19 +169,35 @@ def check(
 
 @app.command("list")
 def list_names(
-    kind: Annotated[str | None, typer.Argument(metavar="[sources|captioners|recipes]", show_default=False)] = None,
+    kind: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[sources|captioners|recipes|benchmarks|models|detectors|classifiers|metrics]", show_default=False
+        ),
+    ] = None,
     json: option.Json = False,
     debug: option.Debug = False,
 ) -> int:
-    """Known sources, captioners, recipes, each with a phrase."""
+    """Known sources, captioners, recipes, benchmarks, models, detectors ... each with a phrase."""
     from openmmlo import terminal
     from openmmlo.building.captioners import CAPTIONERS
     from openmmlo.config import describe_recipe, recipe_names
+    from openmmlo.evaluate.benchmark import benchmark_names, load_benchmark
+    from openmmlo.evaluate.classifiers import CLASSIFIERS
+    from openmmlo.evaluate.detectors import DETECTORS
+    from openmmlo.evaluate.metrics import METRICS
+    from openmmlo.models.opening import MODELS
     from openmmlo.sources import SOURCES
 
+    catalogs = {
+        "sources": SOURCES, "captioners": CAPTIONERS, "models": MODELS, "detectors": DETECTORS,
+        "classifiers": CLASSIFIERS, "metrics": METRICS,
+    }  # fmt: skip
     tables: dict[str, Callable[[], dict[str, str]]] = {
-        "sources": lambda: {name: SOURCES.describe(name) for name in SOURCES},
-        "captioners": lambda: {name: CAPTIONERS.describe(name) for name in CAPTIONERS},
+        name: lambda catalog=catalog: {entry: catalog.describe(entry) for entry in catalog}  # type: ignore[misc]
+        for name, catalog in catalogs.items()
+    } | {
+        "benchmarks": lambda: {name: load_benchmark(name).title for name in benchmark_names()},
         "recipes": lambda: {name: describe_recipe("building", name) for name in recipe_names("building")},
     }
     if kind is not None and kind not in tables:
@@ -195,6 +211,9 @@ for command in (
     cli_data.stats, cli_data.quality, cli_data.audit, cli_data.report, cli_data.verify, cli_data.push, cli_data.pull,
 ):  # fmt: skip
     app.command()(command)
+app.command("eval", cls=cli_eval.Evaluating)(cli_eval.evaluate)
+app.command()(cli_eval.score)
+app.command()(cli_eval.compare)
 
 
 @app.command()

@@ -46,6 +46,21 @@ Detectors = Annotated[
 ]
 
 
+class Evaluating(option.Sectioned):
+    """``eval``: its options under headings."""
+
+    sections = {  # noqa: RUF012 - declared as ClassVar above it
+        "What is evaluated": ("model", "weights", "revision", "trust_remote_code"),
+        "On what": ("benchmark", "data", "limit", "allow_missing", "allow_overlap"),
+        "By which rules": (
+            "classifier", "detector", "templates", "descriptors", "shots", "transform", "captions", "seed",
+            "approximate",
+        ),
+        "What goes out": ("out", "cache", "precision", "report"),
+        "How it runs": ("device", "dtype", "batch_size", "workers"),
+    }  # fmt: skip
+
+
 def evaluate(
     model: Annotated[
         str,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from typer import Argument, Option
 from typer.core import TyperCommand
@@ -129,9 +129,11 @@ SECTIONS: Mapping[str, Sequence[str]] = {
 class Sectioned(TyperCommand):
     """A command whose help shows its options under headings."""
 
+    sections: ClassVar[Mapping[str, Sequence[str]]] = SECTIONS
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         shown = {item.name: (item, record) for item in self.get_params(ctx) if (record := item.get_help_record(ctx))}
-        headings = {name: heading for heading, names in SECTIONS.items() for name in names}
+        headings = {name: heading for heading, names in self.sections.items() for name in names}
         sections: dict[str, list[tuple[str, str]]] = {"Arguments": []}
         for name in [*headings, *shown]:
             if name in shown:

@@ -26,11 +26,13 @@ class LinearProbe:
 
     The linear probe of CLIP (Radford et al., ICML 2021, arXiv:2103.00020): features as they are, neither standardised
     nor of unit length. Deviations: C is chosen by the mean accuracy over classes, which is theirs on a balanced set;
-    and a benchmark's validation set is not trained on, for that would alter its long tail.
+    a benchmark's validation set is not trained on, for that would alter its long tail; and the fits of the search stop
+    early, each beginning where its neighbour ended.
 
     Args:
         penalty: C, the inverse of the strength of regularisation, in place of a search.
-        most_iterations: of each L-BFGS fit.
+        most_iterations: of the last L-BFGS fit.
+        sweep_iterations: of each fit of the search for C, which only has to rank them.
         tolerance: of the largest entry of the gradient of the mean loss.
         held_out: share of each class's training samples that C is chosen on where there is no validation set; classes
             of one sample stay in training.
@@ -40,6 +42,7 @@ class LinearProbe:
 
     penalty: float | None = None
     most_iterations: int = 1000
+    sweep_iterations: int = 30
     tolerance: float = 1e-4
     held_out: float = 0.2
     device: str = "cpu"
@@ -48,9 +51,10 @@ class LinearProbe:
     def __post_init__(self) -> None:
         if self.penalty is not None and not 0 < self.penalty < float("inf"):
             raise ConfigError(f"linear-probe: penalty is {self.penalty:g}; expected a finite number above 0.")
-        if self.most_iterations < 1 or not self.tolerance > 0 or not 0 < self.held_out < 1:
+        if min(self.most_iterations, self.sweep_iterations) < 1 or not self.tolerance > 0 or not 0 < self.held_out < 1:
             raise ConfigError(
-                f"linear-probe: most_iterations is {self.most_iterations}, tolerance {self.tolerance:g} and held_out "
+                f"linear-probe: most_iterations is {self.most_iterations}, sweep_iterations "
+                f"{self.sweep_iterations}, tolerance {self.tolerance:g} and held_out "
                 f"{self.held_out:g}; expected at least 1, above 0, and between 0 and 1."
             )
 
@@ -104,6 +108,7 @@ class LinearProbe:
             "precision": fitted.problem.precision,
             "iterations": solution.iterations,
             "most_iterations": self.most_iterations,
+            "sweep_iterations": self.sweep_iterations,
             "tolerance": self.tolerance,
             "converged": solution.converged,
             "stopped": solution.message,
@@ -127,7 +132,7 @@ class LinearProbe:
         def score(penalty: float) -> float:
             near = min(fits, key=lambda other: abs(np.log(other / penalty)), default=None)
             begin = None if near is None else flat(fits[near])
-            fits[penalty] = fitter.problem.fit(penalty, begin, *self._limits)
+            fits[penalty] = fitter.problem.fit(penalty, begin, self.sweep_iterations, self.tolerance)
             predicted = of_head(fitter.head(fits[penalty]), fitter.width, {}).predict(tune)
             return top1_classes(class_accuracies(tune.labels, predicted, classes)) or 0.0
 

@@ -16,7 +16,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 Precision = Literal["float32", "float64"]
 
-EXACT_PRODUCTS = 1 << 31
+EXACT_PRODUCTS = 1 << 26
 """Products of one pass (N x C x D) up to which float64 is used; float32 takes half the time of larger ones."""
 
 BLOCK_LOGITS = 1 << 23

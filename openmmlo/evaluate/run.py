@@ -1,0 +1,400 @@
+"""One evaluation from end to end: images → feature banks → classifiers → detectors → predictions → result → page."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from openmmlo import __version__
+from openmmlo.data import open_dataset
+from openmmlo.data.transforms import transform_named
+from openmmlo.errors import OpenmmloError
+from openmmlo.evaluate.banks import Banks
+from openmmlo.evaluate.benchmark import Benchmark, load_benchmark
+from openmmlo.evaluate.captions import audit_summary, measure_captions
+from openmmlo.evaluate.classifiers import CLASSIFIERS, FittedClassifier
+from openmmlo.evaluate.configuration import EvalConfig
+from openmmlo.evaluate.detectors import DETECTORS, open_detector
+from openmmlo.evaluate.detectors.run import Detections, detect
+from openmmlo.evaluate.features.bank import FeatureBank
+from openmmlo.evaluate.features.extract import launched
+from openmmlo.evaluate.head import Head
+from openmmlo.evaluate.heads import Candidate, choose, model_head
+from openmmlo.evaluate.image_sets import Resolved, data_at, found_benchmarks, resolve
+from openmmlo.evaluate.metrics import ood as ood_metrics
+from openmmlo.evaluate.predictions import PredictedSet, Predictions, digest, softmax_confidence, write_predictions
+from openmmlo.evaluate.result import FORMAT, PREDICTIONS, REPORT, Notes, run_block, write_result
+from openmmlo.evaluate.score import check_against, score_file, summary
+from openmmlo.models.encoder import Encoder
+from openmmlo.progress import Progress, Silent
+from openmmlo.records import digest_of
+
+BLOCK = 16_384
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One finished evaluation: its folder, its result, and its page where one was drawn."""
+
+    folder: Path
+    result: dict[str, Any]
+    report: Path | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of all that was asked for.
+
+    Attributes:
+        evaluations: finished ones, a benchmark and seed each.
+        not_run: benchmark -> why not.
+        deviations: mean and deviation over seeds, where there are several.
+        is_main: whether this process speaks for all of an ``accelerate launch``.
+    """
+
+    evaluations: list[Evaluation] = field(default_factory=list)
+    not_run: dict[str, str] = field(default_factory=dict)
+    deviations: dict[str, Any] | None = None
+    is_main: bool = True
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "results": [
+                {"folder": str(item.folder), "report": item.report, "result": item.result} for item in self.evaluations
+            ],
+            "not_run": self.not_run,
+            "deviations": self.deviations,
+        }
+
+
+def evaluate(config: EvalConfig, progress: Progress | None = None) -> Outcome:
+    """Evaluate a model on benchmarks and write a folder of results for each.
+
+    Raises:
+        UnknownName, ModelError: no such model, benchmark or detector; weights that are not at hand.
+        DataError: a test set that is not at hand or not what its definition pins; features or scores that are no
+            numbers; images both in and out of distribution.
+    """
+    from openmmlo.models.opening import open_model
+
+    progress = progress or Silent()
+    for name in config.detectors:
+        open_detector(name)
+    with data_at(config.data):
+        encoder = open_model(
+            config.model, weights=config.weights, device=config.device, dtype=config.dtype, revision=config.revision,
+            trust_remote_code=config.trust_remote_code,
+        )  # fmt: skip
+        resolved, not_run = _benchmarks(config, encoder, progress)
+        outcome = Outcome(not_run=not_run, is_main=launched()[0] == 0)
+        for item in resolved:
+            for seed in config.seeds:
+                try:
+                    done = _evaluate(config, encoder, item, seed, progress)
+                except OpenmmloError as error:
+                    if config.benchmarks:
+                        raise
+                    not_run[item.benchmark.name] = str(error)
+                    break
+                if done is not None:
+                    outcome.evaluations.append(done)
+    if len(config.seeds) > 1 and outcome.evaluations:
+        from openmmlo.evaluate.compare import compare
+
+        deviations = compare([item.folder for item in outcome.evaluations[-len(config.seeds) :]])
+        return Outcome(outcome.evaluations, not_run, deviations, outcome.is_main)
+    return outcome
+
+
+def _benchmarks(config: EvalConfig, encoder: Encoder, progress: Progress) -> tuple[list[Resolved], dict[str, str]]:
+    """What is run: what was asked for, else the checkpoint's own benchmark, else all whose data is found."""
+    own = encoder.identity().get("benchmark")
+    names: Sequence[str] = config.benchmarks or ([str(own)] if own else [])
+    if names:
+        return [resolve(open_benchmark(name), config.allow_missing) for name in names], {}
+    found, absent = found_benchmarks(config.allow_missing)
+    progress.say(
+        f"Benchmarks whose data is found: {', '.join(item.benchmark.name for item in found) or 'none'}. Others need "
+        "--data DIR or OPENMMLO_DATA; openmmlo list benchmarks names them."
+    )
+    return found, absent
+
+
+def open_benchmark(name: str) -> Benchmark:
+    """A known benchmark, a YAML file, or a folder that ``openmmlo build`` wrote."""
+    if Path(name).is_dir():
+        from openmmlo.evaluate.built import benchmark_of_folder
+
+        return benchmark_of_folder(Path(name))
+    return load_benchmark(name)
+
+
+def _evaluate(
+    config: EvalConfig, encoder: Encoder, resolved: Resolved, seed: int, progress: Progress
+) -> Evaluation | None:
+    began, notes = time.monotonic(), Notes()
+    benchmark = resolved.benchmark
+    shots = config.shots or benchmark.shots
+    groups = resolved.info.shot_groups(shots)
+    notes.not_run.extend((f"set {item.name}", item.reason) for item in resolved.sets if item.reason is not None)
+    _note_departures(config, resolved, notes)
+
+    transform = None if config.transform == "model" else transform_named(config.transform, encoder.transform)
+    banks = Banks(config, encoder, resolved, notes, progress, transform)
+    with _timed(notes, "extraction"):
+        banks.extract()
+    banks.refuse_overlap()
+    with _timed(notes, "classifiers"):
+        candidates, fitted, reasons = _classifiers(config, encoder, resolved, banks, seed, progress)
+    kind = choose(candidates, config.classifier, reasons, encoder.name)
+    head = candidates[kind].head
+    detectors = [open_detector(name, _options(benchmark, name)) for name in _wanted(config, benchmark)]
+    outside = banks.with_role("ood", "ood-validation")
+    if outside and any(item.name == "odin" for item in detectors):
+        with _timed(notes, "perturbed extraction"):
+            banks.perturb(head)
+    if not banks.is_main:
+        return None
+
+    scored_banks = banks.with_role("test", "shifted", "ood", "ood-validation")
+    detections = Detections()
+    if outside:
+        with _timed(notes, "detectors"):
+            detections = detect(
+                detectors, head, banks.train, scored_banks, sweep=benchmark.neighbour_sweep, progress=progress
+            )
+    notes.not_run.extend((f"detector {name}", reason) for name, reason in detections.not_run.items())
+    notes.warnings.extend(detections.remarks)
+
+    folder = config.folder(benchmark.name, seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    predictions = _predictions(resolved, shots, encoder.name, seed, head, scored_banks, detections)
+    if not notes.departures:
+        check_against(predictions, benchmark)
+    write_predictions(predictions, folder / PREDICTIONS)
+    with _timed(notes, "scores"):
+        scored = score_file(folder / PREDICTIONS)
+    with _timed(notes, "measures"):
+        measured = {
+            "classifiers": _summaries(banks, candidates, fitted, benchmark.classes, groups),
+            "k_sweep": _sweep(banks, detections),
+            "geometry": _geometry(resolved, banks, head, candidates, groups, seed),
+            **_captions(resolved, banks, groups, seed),
+        }
+    identity = encoder.identity()
+    result: dict[str, Any] = {
+        "format": FORMAT,
+        "openmmlo": __version__,
+        "benchmark": {
+            "name": benchmark.name, "version": benchmark.version, "title": benchmark.title, "shots": shots,
+            "classes": benchmark.classes, "papers": list(benchmark.papers),
+        },
+        "model": {"name": encoder.name, "identity": identity},
+        "seed": seed,
+        "classifier": {"kind": kind, "choices": candidates[kind].choices, "not_available": reasons},
+        "protocol": {
+            "transform": banks.transform_record,
+            "precision": {"computed": config.dtype, "stored": config.precision},
+            "batch_size": config.batch_size,
+            "detectors": detections.choices,
+            "cautions": {name: list(items) for name, items in detections.cautions.items() if items},
+        },
+        "sets": banks.records(),
+        "digests": {
+            "definition": benchmark.digest,
+            "label_map": resolved.info.label_map_hash,
+            "lists": {item.name: item.list_hash for item in resolved.sets if item.list_hash},
+            "checkpoint": digest_of(identity),
+            "recipe": identity.get("recipe"),
+            "predictions": digest(predictions),
+            "banks": banks.fingerprints(),
+        },
+        "scored": scored,
+        "measured": measured,
+        **notes.to_json(),
+    }  # fmt: skip
+    result["run"] = run_block(notes, began, str(encoder.device)) | {"extraction": banks.log}
+    write_result(folder, result)
+    report = None
+    if config.report:
+        from openmmlo.evaluate.report import write_report
+
+        report = write_report(result, predictions, folder / REPORT)
+    return Evaluation(folder, result, report)
+
+
+def _note_departures(config: EvalConfig, resolved: Resolved, notes: Notes) -> None:
+    benchmark = resolved.benchmark
+    if config.limit is not None:
+        notes.departures.append(f"at most {config.limit:,} images of each set")
+    if config.shots not in (None, benchmark.shots):
+        notes.departures.append(f"shot groups by rule {config.shots!r} in place of {benchmark.shots!r}")
+    missing = sum(item.missing for item in resolved.sets if item.reason is None)
+    if missing:
+        notes.departures.append(f"{missing:,} images of its lists are missing")
+
+
+def _wanted(config: EvalConfig, benchmark: Benchmark) -> list[str]:
+    return list(dict.fromkeys(config.detectors or benchmark.detectors or tuple(DETECTORS)))
+
+
+def _options(benchmark: Benchmark, detector: str) -> dict[str, Any]:
+    return {"k": benchmark.neighbours} if detector in ("knn", "thp-knn") else {}
+
+
+def _classifiers(
+    config: EvalConfig, encoder: Encoder, resolved: Resolved, banks: Banks, seed: int, progress: Progress
+) -> tuple[dict[str, Candidate], dict[str, FittedClassifier], dict[str, str]]:
+    """Heads by kind, classifiers fitted on features, and why the others are not there."""
+    from openmmlo.models.labels import label_columns
+
+    candidates: dict[str, Candidate] = {}
+    fitted: dict[str, FittedClassifier] = {}
+    reasons: dict[str, str] = {}
+    if encoder.classifier is None:
+        reasons["model"] = "It has no classifier of its own."
+    else:
+        columns = label_columns(encoder.classifier, resolved.info.classes)
+        if columns.columns is None:
+            reasons["model"] = columns.reason
+        else:
+            candidates["model"] = Candidate(model_head(encoder.classifier, columns.columns))
+    if "text" in encoder.reads and "image" in encoder.reads:
+        from openmmlo.evaluate.zero_shot import zero_shot_head
+
+        templates = config.templates or resolved.benchmark.templates
+        zero_shot = zero_shot_head(
+            encoder, resolved.info.classes, templates, descriptors=config.descriptors, progress=progress
+        )
+        candidates["zero-shot"] = Candidate(zero_shot.head, zero_shot.choices)
+    else:
+        reasons["zero-shot"] = "It reads no texts beside images."
+    for name in CLASSIFIERS:
+        if banks.train is None:
+            reasons[name] = "There is no training set at hand."
+            continue
+        try:
+            made = CLASSIFIERS.load(name)().fit(banks.train, resolved.benchmark.classes, banks.validation, seed)
+        except OpenmmloError as error:
+            reasons[name] = str(error)
+            continue
+        fitted[name] = made
+        if made.head is not None:
+            candidates[name] = Candidate(made.head, made.choices)
+    return candidates, fitted, reasons
+
+
+def _predictions(
+    resolved: Resolved, shots: Any, model: str, seed: int, head: Head, banks: Sequence[FeatureBank],
+    detections: Detections,
+) -> Predictions:  # fmt: skip
+    roles = {item.name: item.definition for item in resolved.sets}
+    parts = [predict(head, bank) for bank in banks]
+    return Predictions(
+        benchmark=resolved.benchmark.name,
+        version=resolved.benchmark.version,
+        definition=resolved.benchmark.digest,
+        shots=shots,
+        classes=tuple((item.key, item.name) for item in resolved.info.classes),
+        train_counts=resolved.info.train_counts,
+        sets=tuple(PredictedSet(bank.name, roles[bank.name].role, roles[bank.name].group, len(bank)) for bank in banks),
+        model=model,
+        seed=seed,
+        sample_ids=np.concatenate([bank.sample_ids for bank in banks]),
+        set_names=np.concatenate([np.full(len(bank), bank.name, dtype=object) for bank in banks]),
+        class_keys=np.concatenate([bank.class_keys for bank in banks]),
+        labels=np.concatenate([bank.labels for bank in banks]).astype(np.int32),
+        predicted=np.concatenate([predicted for predicted, _ in parts]),
+        confidence=np.concatenate([confidence for _, confidence in parts]),
+        scores={
+            name: np.concatenate([by_set[bank.name] for bank in banks]) for name, by_set in detections.scores.items()
+        },
+    )
+
+
+def predict(head: Head, bank: FeatureBank) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) int32 predicted classes and (N,) float64 confidences of a bank's rows, read in blocks."""
+    parts = [softmax_confidence(head.logits(bank, slice(start, start + BLOCK))) for start in range(0, len(bank), BLOCK)]
+    return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+
+
+def _summaries(
+    banks: Banks, candidates: dict[str, Candidate], fitted: dict[str, FittedClassifier], classes: int,
+    groups: tuple[str, ...],
+) -> dict[str, Any]:  # fmt: skip
+    """Every classifier on the test set."""
+    test = banks.test
+    found = {}
+    for name in [*candidates, *(name for name in fitted if name not in candidates)]:
+        predicted = predict(candidates[name].head, test)[0] if name in candidates else fitted[name].predict(test)
+        choices = candidates[name].choices if name in candidates else fitted[name].choices
+        found[name] = summary(test.labels, np.asarray(predicted), classes, groups) | {"choices": choices}
+        del found[name]["per_class"]
+    return found
+
+
+def _sweep(banks: Banks, detections: Detections) -> dict[str, Any]:
+    """OOD metrics for every k."""
+    found: dict[str, Any] = {}
+    outside = [bank.name for bank in banks.with_role("ood")]
+    for name, by_k in detections.sweep.items():
+        for k, by_set in by_k.items():
+            inside = ood_metrics.sort_scores(by_set[banks.test.name], f"detector {name!r}, k = {k}")
+            found.setdefault(name, {})[str(k)] = {
+                other: ood_metrics.from_sorted(inside, ood_metrics.sort_scores(by_set[other], f"detector {name!r}"))
+                for other in outside
+            }
+    return found
+
+
+def _geometry(
+    resolved: Resolved, banks: Banks, head: Head, candidates: dict[str, Candidate], groups: tuple[str, ...], seed: int
+) -> dict[str, Any]:
+    from openmmlo.evaluate.geometry import measure_geometry
+
+    zero_shot = candidates.get("zero-shot")
+    return measure_geometry(
+        banks.test,
+        resolved.benchmark.classes,
+        train_counts=resolved.info.train_counts,
+        groups=groups,
+        captions=banks.caption_features(banks.test.name),
+        prompts=zero_shot.head.weight if zero_shot is not None else None,
+        ood=banks.with_role("ood"),
+        ood_texts=banks.ood_caption_features(),
+        head=head if head.is_linear else None,
+        train=banks.train,
+        seed=seed,
+    )
+
+
+def _captions(resolved: Resolved, banks: Banks, groups: tuple[str, ...], seed: int) -> dict[str, Any]:
+    """The caption ablation and the leak audit, where the data set has captions and the model reads texts."""
+    if not banks.has_captions:
+        return {"captions": None, "audit": None}
+    train, validation = banks.train, banks.validation
+    audit = audit_summary(open_dataset(resolved.benchmark.folder)) if resolved.benchmark.folder else None
+    if train is None:
+        return {"captions": None, "audit": audit}
+    found = measure_captions(
+        banks.caption_banks(train),
+        banks.caption_banks(banks.test),
+        banks.caption_banks(validation) if validation is not None else None,
+        resolved.benchmark.classes,
+        groups,
+        seed=seed,
+    )
+    return {"captions": found, "audit": audit}
+
+
+@contextmanager
+def _timed(notes: Notes, stage: str) -> Iterator[None]:
+    began = time.monotonic()
+    yield
+    notes.seconds[stage] = notes.seconds.get(stage, 0.0) + time.monotonic() - began
