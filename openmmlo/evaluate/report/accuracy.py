@@ -58,7 +58,9 @@ def _scatter(main: Mapping[str, Any], classes: Classes | None) -> dict[str, Any]
     counts, accuracies = (np.array([item[place] for item in tested], dtype=np.float64) for place in (0, 1))
     curve = smoothed(np.log10(counts), accuracies, 0.06)
     limits = [limit for limit in (100, 20) if x.high < limit < x.low]
-    ticks = x.ticks()
+    ticks = x.ticks() + [Tick(_percent(x.at(20)), "20") for limit in limits if limit == 20]
+    if len(ticks) < 2:  # classes of much the same size: their least and most
+        ticks = [Tick(_percent(x.at(count)), f"{count:,}") for count in sorted({int(min(counts)), int(max(counts))})]
     return {
         "groups": [
             {"group": group, "dots": dots([item[:2] for item in tested if item[2] == group], x, _UNIT)}
@@ -66,7 +68,7 @@ def _scatter(main: Mapping[str, Any], classes: Classes | None) -> dict[str, Any]
             if any(item[2] == group for item in tested)
         ],
         "line": line([(10**at, value) for at, value in curve], x, _UNIT),
-        "x_ticks": [*ticks, *(Tick(_percent(x.at(20)), "20") for limit in limits if limit == 20)],
+        "x_ticks": ticks,
         "y_ticks": _UNIT.ticks(percent=True),
         "limits": [{"at": _percent(x.at(limit)), "label": str(limit)} for limit in limits],
         "labels": _group_labels(classes, x),

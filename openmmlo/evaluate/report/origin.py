@@ -21,6 +21,8 @@ def origin_view(result: Mapping[str, Any]) -> dict[str, Any]:
     for key, item in result.items():
         if key in _ELSEWHERE:
             continue
+        if key == "protocol" and isinstance(item, Mapping):  # what is of detectors stands beside their scores
+            item = {name: value for name, value in item.items() if name not in ("detectors", "cautions")}
         facts = flat(item, "" if isinstance(item, Mapping) else key)
         where = "" if key == "digests" or not isinstance(item, Mapping) else f"{_title(key)}: "
         digests += [(f"{where}{name}", value) for name, value in facts if _DIGEST.fullmatch(value)]

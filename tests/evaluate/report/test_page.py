@@ -187,8 +187,10 @@ def test_geometry_classifiers_captions_and_provenance(whole: Any, page: Page) ->
         assert f"{hundredths(item['top1_samples'])} {hundredths(item['top1_classes'])}" in captions
     assert "leak rate 0.21%" in captions
     origin = page.text("origin")
+    assert "knn k 50" in page.text("ood")
+    assert "cosine logits: chosen for linear ones" in page.text("ood")
     assert "openmmlo score predictions.parquet --benchmark imagenet-lt" in origin
-    for text in ("label map " + "e" * 64, "svhn ood far 500 500", "detectors · knn · k 50", "extraction 1,000.2"):
+    for text in ("label map " + "e" * 64, "svhn ood far 500 500", "neighbours · search exact", "extraction 1,000.2"):
         assert text in origin
 
 
@@ -266,7 +268,7 @@ def test_without_predictions_numbers_stand_and_pictures_do_not(whole: Any) -> No
 
 def test_one_class_one_group_and_no_training_counts() -> None:
     one = read(*evaluated(classes=1, per_class=3, counts=[7], outside=(), shifted=False))
-    assert "3 test images of 1 classes" in one.text("top")
+    assert "3 test images of 1 class" in one.text("top")
     assert "few-shot" in one.text("top")
     assert "many-shot" not in one.text("top")
     few = read(*evaluated(classes=5, per_class=3, counts=[4, 3, 3, 2, 1]))
@@ -277,6 +279,11 @@ def test_one_class_one_group_and_no_training_counts() -> None:
     assert "how many training images a class has is not known" in page.text("accuracy")
     assert [item[0] for item in page.data["classes"]] == [name for _, name in plain.classes]
     assert "class, in label order" in page.text("geometry")
+
+
+def test_classes_of_one_size_have_a_labelled_axis() -> None:
+    page = Page(page_of(*evaluated(classes=6, per_class=3, counts=[450, 480, 500, 460, 470, 490])).decode())
+    assert "450 500" in page.text("accuracy")
 
 
 def test_equal_scores_can_be_drawn() -> None:
