@@ -188,11 +188,11 @@ def read_predictions(path: Path) -> Predictions:
             sample_ids=_text(table, "sample_id"),
             set_names=_text(table, "set"),
             class_keys=_text(table, "class_key"),
-            labels=_whole(table, "label"),
-            predicted=_whole(table, "predicted"),
-            confidence=table.column("confidence").to_numpy(),
+            labels=_numbers(table, "label", np.int32),
+            predicted=_numbers(table, "predicted", np.int32),
+            confidence=_numbers(table, "confidence", np.float64),
             scores={
-                name.removeprefix(PREFIX): table.column(name).to_numpy()
+                name.removeprefix(PREFIX): _numbers(table, name, np.float64)
                 for name in table.column_names
                 if name.startswith(PREFIX)
             },
@@ -212,7 +212,8 @@ def _check_types(schema: Any, path: Path) -> None:
         if expected is None:
             raise DataError(f"{path} has an unknown column {name!r}; detectors' begin with {PREFIX!r}. {_AGAIN}")
         kind = schema.field(name).type
-        kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+        if expected == pa.string() and pa.types.is_dictionary(kind):
+            kind = kind.value_type
         if kind != expected:
             raise DataError(f"{path}: column {name!r} is of type {kind}; expected {expected}. {_AGAIN}")
 
@@ -224,12 +225,17 @@ def _text(table: Any, name: str) -> Array:
     return np.array([*column.cast(pa.string()).to_pylist(), None], dtype=object)[:-1]  # one dimension even if empty
 
 
-def _whole(table: Any, name: str) -> Array:
+def _numbers(table: Any, name: str, kind: type[np.generic]) -> Array:
+    """(N,) values of a column, an empty cell of floats as NaN. ``to_numpy`` would import pandas where it is there."""
     column = table.column(name)
-    if column.null_count:
+    if column.null_count and np.issubdtype(kind, np.floating):
+        column = column.fill_null(float("nan"))
+    elif column.null_count:
         raise ValueError(f"{column.null_count:,} rows without {name}")
-    found: Array = column.to_numpy().astype(np.int32, casting="safe")
-    return found
+    parts = [
+        np.frombuffer(chunk.buffers()[1], kind)[chunk.offset :][: len(chunk)] for chunk in column.chunks if len(chunk)
+    ]
+    return np.concatenate([np.empty(0, kind), *parts])
 
 
 def _check(found: Predictions, where: str) -> None:

@@ -12,7 +12,13 @@ from typing import Any
 import numpy as np
 
 from openmmlo.evaluate.metrics.accuracy import GROUPS
-from openmmlo.evaluate.metrics.bootstrap import Placement, place, resampled_detection, resampled_weights
+from openmmlo.evaluate.metrics.bootstrap import (
+    Placement,
+    place,
+    resampled_detection,
+    resampled_weights,
+    running_mass,
+)
 from openmmlo.evaluate.predictions import Predictions
 from openmmlo.evaluate.score import ood_groups
 
@@ -22,7 +28,7 @@ Key = tuple[str, ...]
 
 DETECTION = ("auroc", "fpr95_id_positive", "fpr95_ood_positive")
 
-_BLOCK = 16
+_BLOCK = 32
 """Resamples worked on at a time: their weights stay in the processor's cache."""
 
 
@@ -66,15 +72,16 @@ def resampled_metrics(runs: Sequence[Predictions], resamples: int, seed: int) ->
     placed = [_placements(run, test, names["ood"]) for run in runs]
     for _ in range(0, resamples, _BLOCK):
         weights = {name: next(blocks) for name, blocks in draws.items()}
-        for run, (into, hits, places) in enumerate(zip(found, right, placed, strict=True)):
+        for into, hits, detectors in zip(found, right, placed, strict=True):
             for name, columns in shares.items():
-                values = weights[name] @ (np.stack(list(columns.values()), axis=1) * hits[name][:, None])
-                for metric, column in zip(columns, values.T, strict=True):
-                    into.setdefault((name, metric), []).append(column)
-            for (name, detector), placement in places.items():
-                measured = resampled_detection(placement, weights[test], weights[name])
-                for metric, column in measured.items():
-                    found[run].setdefault((name, detector, metric), []).append(column)
+                values = (np.stack(list(columns.values())) * hits[name]) @ weights[name]
+                for metric, value in zip(columns, values, strict=True):
+                    into.setdefault((name, metric), []).append(value)
+            for detector, (order, places) in detectors.items():
+                mass = running_mass(weights[test], order)
+                for name, placement in places.items():
+                    for metric, value in resampled_detection(placement, mass, weights[name]).items():
+                        into.setdefault((name, detector, metric), []).append(value)
     joined = [{key: np.concatenate(parts) for key, parts in item.items()} for item in found]
     for item, run_predictions in zip(joined, runs, strict=True):
         _add_means(item, run_predictions)
@@ -110,14 +117,19 @@ def _shares(predictions: Predictions, name: str) -> Mapping[str, Array]:
     return found
 
 
-def _placements(predictions: Predictions, test: str, outside: Sequence[str]) -> dict[tuple[str, str], Placement]:
+def _placements(
+    predictions: Predictions, test: str, outside: Sequence[str]
+) -> dict[str, tuple[Array, dict[str, Placement]]]:
+    """Detector -> order of the ID samples by ascending score, and OOD set -> where its scores stand among them."""
     inside = predictions.rows(test)
     rows = {name: predictions.rows(name) for name in outside}
-    return {
-        (name, detector): place(values[inside], values[rows[name]])
-        for detector, values in predictions.scores.items()
-        for name in outside
-    }
+    found = {}
+    for detector, values in predictions.scores.items() if outside else ():
+        scores = values[inside]
+        order = np.argsort(scores, kind="stable")
+        ascending = scores[order]
+        found[detector] = (order, {name: place(ascending, values[chosen]) for name, chosen in rows.items()})
+    return found
 
 
 def _add_means(found: dict[Key, Array], predictions: Predictions) -> None:
