@@ -194,7 +194,7 @@ def list_names(
         "classifiers": CLASSIFIERS, "metrics": METRICS,
     }  # fmt: skip
     tables: dict[str, Callable[[], dict[str, str]]] = {
-        name: lambda catalog=catalog: {entry: catalog.describe(entry) for entry in catalog}  # type: ignore[misc]
+        name: lambda catalog=catalog: {entry: catalog.describe(entry) for entry in catalog}
         for name, catalog in catalogs.items()
     } | {
         "benchmarks": lambda: {name: load_benchmark(name).title for name in benchmark_names()},

@@ -53,7 +53,7 @@ class Evaluating(option.Sectioned):
         "What is evaluated": ("model", "weights", "revision", "trust_remote_code"),
         "On what": ("benchmark", "data", "limit", "allow_missing", "allow_overlap"),
         "By which rules": (
-            "classifier", "detector", "templates", "descriptors", "shots", "transform", "captions", "seed",
+            "classifier", "detector", "templates", "descriptors", "class_names", "shots", "transform", "captions", "seed",
             "approximate",
         ),
         "What goes out": ("out", "cache", "precision", "report"),
@@ -82,6 +82,9 @@ def evaluate(
     templates: Annotated[str | None, typer.Option(metavar="NAME", help="Prompts for zero-shot classification.")] = None,
     descriptors: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Descriptors a class, for zero-shot classification.")
+    ] = None,
+    class_names: Annotated[
+        str | None, typer.Option(metavar="own|openai", help="What prompts call the classes of ImageNet.")
     ] = None,
     shots: Annotated[str | None, typer.Option(metavar="paper|oltr", help="Rule of the shot groups.")] = None,
     transform: Annotated[
@@ -132,7 +135,7 @@ def evaluate(
 
     values = option.given(
         model=model, benchmarks=benchmark, data=data, out=out, classifier=classifier, detectors=detector,
-        templates=templates, descriptors=descriptors, shots=shots, transform=transform, captions=captions,
+        templates=templates, descriptors=descriptors, class_names=class_names, shots=shots, transform=transform, captions=captions,
         weights=weights, revision=revision, trust_remote_code=option.switched(trust_remote_code), seeds=seed,
         device=device, dtype=dtype, precision=precision, batch_size=batch_size, workers=workers, cache=cache,
         limit=limit, approximate=option.switched(approximate), allow_missing=option.switched(allow_missing),

@@ -31,6 +31,7 @@ class EvalConfig:
         classifier: whose predictions are scored.
         templates: prompt set for zero-shot classification in place of the benchmark's.
         descriptors: file of descriptors a class, for zero-shot classification.
+        class_names: what prompts call a class: ``own`` (the benchmark's) or ``openai`` (CLIP's curated ImageNet names).
         detectors: which OOD detectors; the benchmark's where empty.
         shots: rule of the shot groups in place of the benchmark's.
         transform: ``model`` (the checkpoint's own), or a named preset.
@@ -59,6 +60,7 @@ class EvalConfig:
     classifier: Choice = "auto"
     templates: str | None = None
     descriptors: Path | None = None
+    class_names: Literal["own", "openai"] = "own"
     detectors: tuple[str, ...] = ()
     shots: ShotRule | None = None
     transform: str = "model"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +24,7 @@ class Candidate:
     choices: dict[str, Any] = field(default_factory=dict)
 
 
-def model_head(classifier: Classifier, columns: Sequence[int]) -> Head:
+def model_head(classifier: Classifier, columns: np.ndarray[Any, np.dtype[np.int64]]) -> Head:
     """The model's own classifier as a head over the benchmark's classes.
 
     Args:

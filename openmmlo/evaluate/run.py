@@ -270,7 +270,12 @@ def _classifiers(
 
         templates = config.templates or resolved.benchmark.templates
         zero_shot = zero_shot_head(
-            encoder, resolved.info.classes, templates, descriptors=config.descriptors, progress=progress
+            encoder,
+            resolved.info.classes,
+            templates,
+            descriptors=config.descriptors,
+            class_names=config.class_names,
+            progress=progress,
         )
         candidates["zero-shot"] = Candidate(zero_shot.head, zero_shot.choices)
     else:

@@ -12,6 +12,9 @@ import openmmlo
 from openmmlo.building.captioners import CAPTIONERS
 from openmmlo.building.schema import COLUMNS
 from openmmlo.cli import BAD_INPUT, CHECK_FAILED, DONE, INTERNAL_ERROR, SAMPLES_FAILED, STOPPED
+from openmmlo.evaluate.benchmark import benchmark_names
+from openmmlo.evaluate.detectors import DETECTORS
+from openmmlo.models import MODELS
 from openmmlo.records import Status
 from openmmlo.sources import SOURCES
 
@@ -37,7 +40,12 @@ def test_readme_opens_with_two_commands_that_ci_runs() -> None:
 def test_readme_knows_every_name() -> None:
     rows = re.findall(r"^\| (`[^|]+`) \|", README, re.MULTILINE)
     named = [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
-    assert sorted(named) == sorted([*SOURCES, *CAPTIONERS])
+    assert sorted(named) == sorted([*SOURCES, *CAPTIONERS, *MODELS, *DETECTORS])
+
+
+def test_the_page_on_benchmarks_knows_every_one() -> None:
+    page = (CHECKOUT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    assert set(benchmark_names()) <= set(re.findall(r"^\| `([^`]+)` \|", page, re.MULTILINE))
 
 
 def test_readme_draws_every_room_and_file() -> None:
