@@ -48,7 +48,7 @@ class TinyTransform:
 
 
 class TinyEncoder:
-    """Two layers on pixels, letters of a text as a sum; every forward pass is counted, in a file too where one is given.
+    """Two layers on pixels, counts of letters of a text; every forward pass is counted, in a file too if one is given.
 
     Args:
         seed: of its weights.
