@@ -86,9 +86,8 @@ class Prefilter:
 
     def _error(self, exact: torch.Tensor, rounded: torch.Tensor) -> Array:
         """(M,) float64 bound on |q·b' - q̃·b̃| for every row of the bank; the products' storing comes on top."""
-        norms = exact.double().norm(dim=1)
-        lost = (exact.double() - rounded.double()).norm(dim=1)
-        kept = rounded.double().norm(dim=1)
+        back = rounded.float()
+        norms, lost, kept = (_norms(rows) for rows in (exact, exact - back, back))
         accumulated = 2 * (exact.shape[1] + 4) * 2.0**-24 * kept * self.length
         accumulated = accumulated + 2.01 * self._cut() * kept * self.length
         wide = 4 * (exact.shape[1] + 4) * 2.0**-53 * norms * (self.length + self.residual + self.mean_norm)
@@ -127,12 +126,11 @@ class Prefilter:
             rows = torch.from_numpy(np.array(self.bank[start + first : start + stop], dtype=np.float32))
             centred = rows - self.mean
             narrow = block[first:stop].copy_(centred)
-            lost = float((centred - narrow).norm(dim=1).max())
-            length = float(narrow.float().norm(dim=1).max())
-            slack = 1 + 2.0**-10  # of the norms, which float32 computes
+            lost = float(_norms(centred - narrow).max())
+            length = float(_norms(narrow.float()).max())
             rounding = 2.0**-22 * (length + lost + self.mean_norm)  # of the two subtractions
-            self.residual = max(self.residual, lost * slack + rounding)
-            self.length = max(self.length, length * slack)
+            self.residual = max(self.residual, lost + rounding)
+            self.length = max(self.length, length)
         return block.to(self.device)
 
     def _best(
@@ -150,6 +148,12 @@ class Prefilter:
             values, places = scores[:, :size].float().topk(width, dim=1, sorted=False)
             return values, places
         return _by_chunks(scores, width)
+
+
+def _norms(rows: torch.Tensor) -> torch.Tensor:
+    """(N,) float64, not below the norms of float32 rows, whose squares float32 may round or lose to underflow."""
+    above: torch.Tensor = rows.norm(dim=1).double() * (1 + 2.0**-10) + 2.0**-62 * rows.shape[1] ** 0.5
+    return above
 
 
 def _by_chunks(scores: torch.Tensor, width: int) -> tuple[torch.Tensor, torch.Tensor]:
