@@ -6,72 +6,28 @@
     const order = trained.map((count, place) => [count, place]).sort((a, b) => b[0] - a[0] || a[1] - b[1]);
     const low = Number(plot.dataset.low);
     const high = Number(plot.dataset.high);
-    const frame = plot.querySelector("svg.frame");
     const cursor = byId("tail-cursor");
-    const tip = byId("tail-tip");
-    let at = 0;
 
-    const words = (rank) => {
+    const spoken = (rank) => {
       const [count, place] = order[rank];
       const group = data.classes[place][2];
       return `${gallery.title(place)}: ${counted(count, "image")}${group < 0 ? "" : `, ${data.groups[group]}`}, rank ${grouped(rank + 1)}`;
     };
-
-    function show(rank) {
-      at = Math.min(order.length - 1, Math.max(0, rank));
-      const [count, place] = order[at];
-      const share = (at + 0.5) / order.length;
+    const written = (rank) => [gallery.title(order[rank][1]), `${counted(order[rank][0], "image")} · rank ${grouped(rank + 1)}`];
+    const drawn = (rank) => {
+      const share = rank < 0 ? -1 : (rank + 0.5) / order.length;
       cursor.setAttribute("x1", `${100 * share}%`);
       cursor.setAttribute("x2", `${100 * share}%`);
-      tip.replaceChildren(element("bdi", {}, gallery.title(place)), element("br"),
-        `${counted(count, "image")} · rank ${grouped(at + 1)}`);
-      tip.hidden = false;
-      const box = frame.getBoundingClientRect();
-      const outer = plot.getBoundingClientRect();
-      const x = box.left - outer.left + share * box.width;
-      const height = Math.log(Math.max(count, low) / low) / Math.log(high / low);
-      const y = box.top - outer.top + (1 - height) * box.height;
-      tip.style.left = `${Math.max(0, Math.min(outer.width - tip.offsetWidth, x - tip.offsetWidth / 2))}px`;
-      tip.style.top = `${Math.max(-8, y - tip.offsetHeight - 10)}px`;
-      plot.setAttribute("aria-valuenow", String(at + 1));
-      plot.setAttribute("aria-valuetext", words(at));
-    }
-
-    function hide() {
-      tip.hidden = true;
-      cursor.setAttribute("x1", "-100%");
-      cursor.setAttribute("x2", "-100%");
-    }
-
-    const rankAt = (event) => {
-      const box = frame.getBoundingClientRect();
-      return Math.floor(((event.clientX - box.left) / box.width) * order.length);
+      return [share, rank < 0 ? 0 : 1 - Math.log(Math.max(order[rank][0], low) / low) / Math.log(high / low)];
     };
-    plot.tabIndex = 0;
-    plot.setAttribute("role", "slider");
-    plot.setAttribute("aria-label", "Classes by falling count of training images");
-    plot.setAttribute("aria-valuemin", "1");
-    plot.setAttribute("aria-valuemax", String(order.length));
-    plot.setAttribute("aria-valuenow", "1");
-    plot.setAttribute("aria-valuetext", words(0));
-    plot.addEventListener("pointermove", (event) => show(rankAt(event)));
-    plot.addEventListener("pointerleave", hide);
-    plot.addEventListener("focus", () => { if (plot.matches(":focus-visible")) show(at); });
-    plot.addEventListener("blur", hide);
-    plot.addEventListener("click", (event) => {
-      show(rankAt(event));
-      if (event.pointerType !== "touch") gallery.pick(order[at][1]);
-    });
+    const { show, hide, at } = follow(
+      plot, order.length, "Classes by falling count of training images", spoken, written, drawn,
+      (x) => Math.floor(x * order.length),
+    );
+    plot.addEventListener("click", (event) => { if (event.pointerType !== "touch") gallery.pick(order[at()][1]); });
     plot.addEventListener("keydown", (event) => {
-      const page = Math.max(1, Math.round(order.length / 10));
-      const moves = {
-        ArrowLeft: at - 1, ArrowDown: at - 1, ArrowRight: at + 1, ArrowUp: at + 1,
-        PageUp: at - page, PageDown: at + page, Home: 0, End: order.length - 1,
-      };
-      if (event.key in moves) show(moves[event.key]);
-      else if (event.key === "Enter") gallery.pick(order[at][1]);
-      else if (event.key === "Escape") hide();
-      else return;
+      if (event.key !== "Enter") return;
+      gallery.pick(order[at()][1]);
       event.preventDefault();
     });
 
