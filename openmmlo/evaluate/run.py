@@ -167,7 +167,13 @@ def _evaluate(
     if outside:
         with _timed(notes, "detectors"):
             detections = detect(
-                detectors, head, banks.train, scored_banks, sweep=benchmark.neighbour_sweep, progress=progress
+                detectors,
+                head,
+                banks.train,
+                scored_banks,
+                sweep=benchmark.neighbour_sweep,
+                approximate=config.approximate,
+                progress=progress,
             )
     notes.not_run.extend((f"detector {name}", reason) for name, reason in detections.not_run.items())
     notes.warnings.extend(detections.remarks)
@@ -235,6 +241,8 @@ def _note_departures(config: EvalConfig, resolved: Resolved, notes: Notes) -> No
         notes.departures.append(f"at most {config.limit:,} images of each set")
     if config.shots not in (None, benchmark.shots):
         notes.departures.append(f"shot groups by rule {config.shots!r} in place of {benchmark.shots!r}")
+    if config.approximate:
+        notes.departures.append("neighbours by an approximate index")
     missing = sum(item.missing for item in resolved.sets if item.reason is None)
     if missing:
         notes.departures.append(f"{missing:,} images of its lists are missing")

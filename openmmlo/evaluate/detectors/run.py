@@ -55,6 +55,7 @@ def detect(
     sweep: Sequence[int] = (),
     progress: Progress | None = None,
     block_values: int = BLOCK_VALUES,
+    approximate: bool = False,
 ) -> Detections:
     """Fit detectors on training data and score every bank.
 
@@ -67,6 +68,7 @@ def detect(
             the number of training images are left out, and said to be.
         progress: rows of the banks.
         block_values: numbers of one array of a block; decides memory, not scores.
+        approximate: search neighbours in an index; the remarks say with which recall.
 
     Raises:
         DataError: an empty bank, features or logits or scores that are NaN or infinite, a bank of nothing but zeros,
@@ -96,7 +98,9 @@ def detect(
             swept = with_k(detector, k)
             if swept is not None and not swept.unfit(head, train, banks):
                 settings[detector.name, k] = swept
-    training = None if train is None else Training(train, head, depths(settings.values()), watch, block_values)
+    training = (
+        None if train is None else Training(train, head, depths(settings.values()), watch, block_values, approximate)
+    )
     fitted: dict[Setting, Fitted] = {}
     for setting, detector in settings.items():
         try:
@@ -120,6 +124,8 @@ def detect(
                     found.sweep.setdefault(name, {}).setdefault(int(value), {})[bank.name] = scores
     finally:
         progress.close()
+    if training is not None and training.neighbourhood.remarks:
+        found = dataclasses.replace(found, remarks=(*found.remarks, *training.neighbourhood.remarks))
     return found
 
 

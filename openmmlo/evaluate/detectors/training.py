@@ -27,6 +27,7 @@ class Training:
         depths: every k for which neighbours will be asked.
         watch: who is charged for what.
         block_values: numbers of one array of a block.
+        approximate: search neighbours in an index, not exactly.
 
     Raises:
         DataError: no row, or a label outside 0 to C - 1.
@@ -39,6 +40,7 @@ class Training:
         depths: Iterable[int] = (),
         watch: Stopwatch | None = None,
         block_values: int = BLOCK_VALUES,
+        approximate: bool = False,
     ) -> None:
         if not len(bank):
             raise DataError(f"Training bank {bank.name!r} holds no row. Detectors learn from in-distribution images.")
@@ -55,7 +57,7 @@ class Training:
         self.labels = labels
         self.watch = watch or Stopwatch()
         self.block_values = block_values
-        self.neighbourhood = Neighbourhood(bank, depths, self.watch)
+        self.neighbourhood = Neighbourhood(bank, depths, self.watch, approximate=approximate)
 
     def __len__(self) -> int:
         return len(self.bank)
