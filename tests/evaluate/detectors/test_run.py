@@ -102,6 +102,7 @@ def test_one_search_serves_every_k(monkeypatch: pytest.MonkeyPatch) -> None:
 
     nearest = module.nearest
     monkeypatch.setattr(module, "nearest", counted)
+    monkeypatch.setattr(module, "SMALL", 0)
     monkeypatch.setattr(module, "SHALLOW", 1)
     found = detect([KNN(4), open_detector("thp-knn", {"k": 9})], linear(), training(), [inside(), outside()],
                    sweep=(1, 4, 20))  # fmt: skip
@@ -111,11 +112,12 @@ def test_one_search_serves_every_k(monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.array_equal(found.sweep["knn"][4]["test"], found.scores["knn"]["test"])
 
 
-@pytest.mark.parametrize("shallow", [1, 10**6])
+@pytest.mark.parametrize("shallow", [1, 7, 10**6])
 @pytest.mark.parametrize("part_rows", [10, 1000])
 def test_neighbours_are_those_of_brute_force_in_parts_or_whole(
     shallow: int, part_rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("openmmlo.evaluate.detectors.neighbourhood.SMALL", 0)
     monkeypatch.setattr("openmmlo.evaluate.detectors.neighbourhood.SHALLOW", shallow)
     train, given = training(), outside()
     near = Neighbourhood(train, (1, 15, 60), Stopwatch(), part_values=part_rows * WIDTH)
