@@ -53,8 +53,8 @@ class Evaluating(option.Sectioned):
         "What is evaluated": ("model", "weights", "revision", "trust_remote_code"),
         "On what": ("benchmark", "data", "limit", "allow_missing", "allow_overlap"),
         "By which rules": (
-            "classifier", "detector", "templates", "descriptors", "class_names", "shots", "transform", "captions", "seed",
-            "approximate",
+            "classifier", "detector", "templates", "descriptors", "class_names", "shots", "transform", "captions",
+            "seed", "approximate",
         ),
         "What goes out": ("out", "cache", "precision", "report"),
         "How it runs": ("device", "dtype", "batch_size", "workers"),
@@ -135,7 +135,8 @@ def evaluate(
 
     values = option.given(
         model=model, benchmarks=benchmark, data=data, out=out, classifier=classifier, detectors=detector,
-        templates=templates, descriptors=descriptors, class_names=class_names, shots=shots, transform=transform, captions=captions,
+        templates=templates, descriptors=descriptors, class_names=class_names, shots=shots,
+        transform=transform, captions=captions,
         weights=weights, revision=revision, trust_remote_code=option.switched(trust_remote_code), seeds=seed,
         device=device, dtype=dtype, precision=precision, batch_size=batch_size, workers=workers, cache=cache,
         limit=limit, approximate=option.switched(approximate), allow_missing=option.switched(allow_missing),

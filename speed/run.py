@@ -9,7 +9,20 @@ from importlib import import_module
 from pathlib import Path
 
 HERE = Path(__file__).parent
-TOPICS = ("planning", "workers", "pipeline", "memory", "masking", "audit", "word_statistics", "report")
+TOPICS = (
+    "planning",
+    "workers",
+    "pipeline",
+    "memory",
+    "masking",
+    "audit",
+    "word_statistics",
+    "report",
+    "metrics",
+    "detectors",
+    "neighbours",
+    "extraction",
+)
 
 
 def main() -> None:

@@ -88,9 +88,15 @@ class EvalConfig:
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise ConfigError(f"seeds are {self.seeds}; expected one or more different whole numbers.")
 
+    @property
+    def model_name(self) -> str:
+        """What results call the model: of a folder the last part, for local paths are nobody else's business."""
+        path = Path(self.model).expanduser()
+        return path.resolve().name if path.is_dir() else self.model
+
     def folder(self, benchmark: str, seed: int) -> Path:
         """Where the result of one benchmark and seed goes: ``out/BENCHMARK/MODEL[-seedN]``."""
-        model = slug(self.model)
+        model = slug(self.model_name)
         return self.out / slug(benchmark) / (f"{model}-seed{seed}" if len(self.seeds) > 1 or seed else model)
 
     @property

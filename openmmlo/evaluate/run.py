@@ -180,7 +180,7 @@ def _evaluate(
 
     folder = config.folder(benchmark.name, seed)
     folder.mkdir(parents=True, exist_ok=True)
-    predictions = _predictions(resolved, shots, encoder.name, seed, head, scored_banks, detections)
+    predictions = _predictions(resolved, shots, config.model_name, seed, head, scored_banks, detections)
     if not notes.departures:
         check_against(predictions, benchmark)
     write_predictions(predictions, folder / PREDICTIONS)
@@ -201,7 +201,7 @@ def _evaluate(
             "name": benchmark.name, "version": benchmark.version, "title": benchmark.title, "shots": shots,
             "classes": benchmark.classes, "papers": list(benchmark.papers),
         },
-        "model": {"name": encoder.name, "identity": identity},
+        "model": {"name": config.model_name, "identity": identity},
         "seed": seed,
         "classifier": {"kind": kind, "choices": candidates[kind].choices, "not_available": reasons},
         "protocol": {
