@@ -99,6 +99,7 @@ class Benchmark:
         train_rows: images of the training list.
         templates: prompts for zero-shot classification: a name in zero_shot's table.
         detectors: which are run; all where empty.
+        detector_options: hyper-parameters other than the papers' defaults, as ``NAME.FIELD``.
         neighbours: k of the k-nearest-neighbour scores reported as headline.
         neighbour_sweep: the k of the sweep.
         sets: every set of images; exactly one has role ``test``.
@@ -117,6 +118,7 @@ class Benchmark:
     train_rows: int | None = None
     templates: str = "photo"
     detectors: tuple[str, ...] = ()
+    detector_options: dict[str, float] = field(default_factory=dict)
     neighbours: int = 50
     neighbour_sweep: tuple[int, ...] = (1, 5, 10, 50, 100, 300, 1000)
     papers: tuple[str, ...] = ()

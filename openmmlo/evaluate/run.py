@@ -21,7 +21,9 @@ from openmmlo.evaluate.captions import audit_summary, measure_captions
 from openmmlo.evaluate.classifiers import CLASSIFIERS, FittedClassifier
 from openmmlo.evaluate.configuration import EvalConfig
 from openmmlo.evaluate.detectors import DETECTORS, open_detector
-from openmmlo.evaluate.detectors.run import Detections, detect
+from openmmlo.evaluate.detectors.choose import choose as choose_settings
+from openmmlo.evaluate.detectors.choose import validation_banks
+from openmmlo.evaluate.detectors.run import Detections, detect, hyper_parameters
 from openmmlo.evaluate.features.bank import FeatureBank
 from openmmlo.evaluate.features.extract import launched
 from openmmlo.evaluate.head import Head
@@ -164,8 +166,13 @@ def _evaluate(
 
     scored_banks = banks.with_role("test", "shifted", "ood", "ood-validation")
     detections = Detections()
+    chosen: dict[str, Any] = {}
     if outside:
         with _timed(notes, "detectors"):
+            tuning = validation_banks(benchmark, banks.with_role("validation", "ood-validation"))
+            if tuning is not None:
+                able, choices = choose_settings(detectors, head, banks.train, benchmark, *tuning)
+                detectors, chosen = list(able), {name: vars(item) for name, item in choices.items()}
             detections = detect(
                 detectors,
                 head,
@@ -209,6 +216,7 @@ def _evaluate(
             "precision": {"computed": config.dtype, "stored": config.precision},
             "batch_size": config.batch_size,
             "detectors": detections.choices,
+            "chosen_on_validation": chosen,
             "cautions": {name: list(items) for name, items in detections.cautions.items() if items},
         },
         "sets": banks.records(),
@@ -253,7 +261,15 @@ def _wanted(config: EvalConfig, benchmark: Benchmark) -> list[str]:
 
 
 def _options(benchmark: Benchmark, detector: str) -> dict[str, Any]:
-    return {"k": benchmark.neighbours} if detector in ("knn", "thp-knn") else {}
+    """Hyper-parameters that the benchmark sets: those it names, and k for the detectors that have one."""
+    found: dict[str, Any] = {
+        key.removeprefix(f"{detector}."): value
+        for key, value in benchmark.detector_options.items()
+        if key.startswith(f"{detector}.")
+    }
+    if "k" in hyper_parameters(open_detector(detector)):
+        found.setdefault("k", benchmark.neighbours)
+    return found
 
 
 def _classifiers(

@@ -98,7 +98,8 @@ def choose(
                 tried[detector.name, value] = variant
     training = None if train is None else Training(train, head, depths(tried.values()), block_values=block_values)
     fitted = {setting: variant.fit(training, head) for setting, variant in tried.items()}
-    scores = [score_bank(fitted, bank, head, block_values=block_values) for bank in banks]
+    scores = [score_bank(fitted, bank, head, block_values=block_values, lenient=True) for bank in banks]
+    tried = {setting: item for setting, item in tried.items() if all(setting in found for found in scores)}
     chosen: dict[str, Detector] = {detector.name: detector for detector in detectors}
     choices: dict[str, Choice] = {}
     for detector in detectors:

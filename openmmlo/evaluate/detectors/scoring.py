@@ -28,8 +28,9 @@ def score_bank(
     watch: Stopwatch | None = None,
     block_values: int = BLOCK_VALUES,
     progress: Progress | None = None,
+    lenient: bool = False,
 ) -> dict[Setting, Array]:
-    """(N,) float64 scores of a bank by every fitted detector.
+    """(N,) float64 scores of a bank by every fitted detector; ``lenient`` leaves out those that give no numbers.
 
     Raises:
         DataError: scores that are NaN or infinite; detector, bank and count are named.
@@ -49,13 +50,13 @@ def score_bank(
         progress.advance(len(rows), 0)
     for setting, found in scores.items():
         strange = int(np.count_nonzero(~np.isfinite(found)))
-        if strange:
+        if strange and not lenient:
             raise DataError(
                 f"Detector {_told(setting)}: {strange:,} of {len(bank):,} scores of {bank.name!r} are NaN or "
                 "infinite, though its features are finite. Expected a number for every image; leave the detector "
                 "out, or look at the size of the features and of the head's weights."
             )
-    return scores
+    return {setting: found for setting, found in scores.items() if np.isfinite(found).all()}
 
 
 def _told(setting: Setting) -> str:
