@@ -1,4 +1,4 @@
-"""Extraction from JPEG files against a bare loop over batches that lie ready in memory: timm's ViT-B/16 on the processor.
+"""Extraction from JPEG files against a bare loop over batches ready in memory: timm's ViT-B/16 on the processor.
 
 Both sides are timed from the end of their second batch to the end of their last: before that, loader processes start.
 Weights are random: they cost what trained ones cost.
@@ -16,7 +16,7 @@ from measure import Line, interleaved
 from workers import Rate
 
 MODEL = "vit_base_patch16_224"
-IMAGES = 72
+IMAGES = 56
 BATCH = 8
 WARM_UP = 2
 

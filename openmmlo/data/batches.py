@@ -19,7 +19,7 @@ from openmmlo.records import Sample, Status
 
 MOST_WORKERS = 8
 
-_NICE = 10  # a model that computes on the same cores goes first; a loader takes what it leaves
+_NICE = 5  # a model that computes on the same cores goes first
 
 PixelTransform = Callable[[Image.Image], torch.Tensor]
 
@@ -143,7 +143,7 @@ def pixel_batches(
         sampler=requests,
         num_workers=workers,
         prefetch_factor=2 if workers else None,
-        worker_init_fn=_start_process if workers else None,
+        worker_init_fn=None if not workers else become_worker if pin else become_nice_worker,
         collate_fn=_as_it_is,
         pin_memory=pin,
     )
@@ -172,9 +172,15 @@ def default_workers(batches: int) -> int:
     return min(MOST_WORKERS, max(1, cores // 2), batches // 4)
 
 
-def _start_process(_worker: int) -> None:
+def become_worker(_number: int) -> None:
+    """A loader process beside an accelerator."""
     become_child()
     torch.set_num_threads(1)
+
+
+def become_nice_worker(number: int) -> None:
+    """A loader process on the cores that the model computes on."""
+    become_worker(number)
     if hasattr(os, "nice"):
         os.nice(_NICE)
 
