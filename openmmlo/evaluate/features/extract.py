@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -242,8 +243,9 @@ class _Work:
         started, before = time.perf_counter(), self.computed
         if not self._anything_free():
             return False
-        for batch in self._batches(self._requests()):
-            self._take(batch)
+        with closing(self._batches(self._requests())) as batches:  # loader processes end with it, whatever happens
+            for batch in batches:
+                self._take(batch)
         for saved in self._saving:
             saved.result()
         self._saving.clear()
@@ -279,7 +281,7 @@ class _Work:
         missing = self.parts.missing()
         return sorted(missing, key=lambda number: ((number - index) % processes != 0, number))
 
-    def _batches(self, requests: Iterable[BatchRequest]) -> Iterator[PixelBatch]:
+    def _batches(self, requests: Iterable[BatchRequest]) -> Generator[PixelBatch, None, None]:
         if self.forward.mode == "text":
             for request in requests:
                 yield PixelBatch(request.number, [position for position, _ in request.samples], None, [])
