@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from openmmlo.evaluate.report.facts import flat
-from openmmlo.pages.wording import part
+from openmmlo.pages.wording import UNDEFINED, part
 
 _ELSEWHERE = {"scored", "measured", "not_run", "warnings", "departures", "sets", "run", "format"}
 _DIGEST = re.compile(r"(?:sha256:)?[0-9a-f]{40,128}")
@@ -27,6 +27,8 @@ def origin_view(result: Mapping[str, Any]) -> dict[str, Any]:
         where = "" if key == "digests" or not isinstance(item, Mapping) else f"{_title(key)}: "
         digests += [(f"{where}{name}", value) for name, value in facts if _DIGEST.fullmatch(value)]
         facts = [pair for pair in facts if not _DIGEST.fullmatch(pair[1])]
+        if key == "digests":  # one that is absent, like the recipe of a model that has none, says nothing
+            facts = [pair for pair in facts if pair[1] != UNDEFINED]
         if isinstance(item, Mapping):
             tables.append((_title(key), facts))
         else:
@@ -50,14 +52,15 @@ def origin_view(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _sets(found: Any) -> tuple[list[dict[str, str]], list[str]]:
-    """A row a set with the columns that any of them has."""
+    """A row a set, with the columns in which any of them says something."""
     entries = (
         [{"name": name, **item} for name, item in found.items() if isinstance(item, Mapping)]
         if isinstance(found, Mapping)
         else [item for item in found or [] if isinstance(item, Mapping)]
     )
     rows = [{_path(name): value for name, value in flat(item)} for item in entries]
-    columns = list(dict.fromkeys(name for row in rows for name in row if name != "name"))
+    said = {name for row in rows for name, value in row.items() if name != "name" and value != UNDEFINED}
+    columns = list(dict.fromkeys(name for row in rows for name in row if name in said))
     return rows, columns
 
 
