@@ -21,6 +21,7 @@ from openmmlo.evaluate.result import Notes
 from openmmlo.models.encoder import Encoder, Reads, Transform
 from openmmlo.progress import Progress
 from openmmlo.records import Sample
+from openmmlo.sources.longtail import seeded_order
 
 
 class Banks:
@@ -212,10 +213,14 @@ class Banks:
 
 
 def spread(samples: tuple[Sample, ...], limit: int | None) -> list[Sample]:
-    """At most ``limit`` samples, evenly over the list."""
+    """At most ``limit`` samples, those of least SHA-256 of their ids, in the order of the list.
+
+    A stride would meet the order of the classes, and leave most of them out.
+    """
     if limit is None or len(samples) <= limit:
         return list(samples)
-    return [samples[place * len(samples) // limit] for place in range(limit)]
+    kept = set(seeded_order([sample.sample_id for sample in samples], 0)[:limit])
+    return [sample for sample in samples if sample.sample_id in kept]
 
 
 def _rows_of(texts: FeatureBank, images: FeatureBank) -> FeatureBank:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -151,6 +152,8 @@ def chosen_device(device: str) -> torch.device:
     import torch
 
     kind = device_kind(device)
+    if device == "auto" and kind == "cuda":  # under accelerate launch each process takes the device of its rank
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
     return torch.device(kind if device == "auto" else device)
 
 

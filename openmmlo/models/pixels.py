@@ -13,11 +13,11 @@ from openmmlo.models.network import NetworkEncoder
 if TYPE_CHECKING:
     import torch
 
-SIZE = 16
+SIZE = 8
 
 
 def open_pixels(weights: Path | None = None) -> NetworkEncoder:
-    """The image at 16 x 16 RGB in [0, 1] as 768 features; no weights, the floor for learned models.
+    """The image at 8 x 8 RGB in [0, 1] as 192 features; no weights, the floor for learned models.
 
     Raises:
         ModelError: weights were given.
@@ -31,7 +31,7 @@ def open_pixels(weights: Path | None = None) -> NetworkEncoder:
 
 
 def _flat(pixels: torch.Tensor) -> Encoding:
-    """(B, 3, 16, 16) -> (B, 768), channel by channel."""
+    """(B, 3, 8, 8) -> (B, 192), channel by channel."""
     if pixels.shape[1:] != (3, SIZE, SIZE):
         raise ValueError(f"expected 3 x {SIZE} x {SIZE}.")
     return Encoding(pixels.flatten(1))

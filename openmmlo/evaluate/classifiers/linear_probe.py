@@ -42,7 +42,7 @@ class LinearProbe:
 
     penalty: float | None = None
     most_iterations: int = 1000
-    sweep_iterations: int = 30
+    sweep_iterations: int = 50
     tolerance: float = 1e-4
     held_out: float = 0.2
     device: str = "cpu"

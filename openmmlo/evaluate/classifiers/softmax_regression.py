@@ -54,6 +54,9 @@ class SoftmaxRegression:
     Divided by C N, the loss is a mean over samples, so that a tolerance means the same for every C (as in
     scikit-learn's LogisticRegression, with which it agrees). One object serves a whole sweep of C.
 
+    L-BFGS sees the features less their mean: the bias takes the difference up without a penalty, so the minimum is the
+    same, and it is reached in far fewer steps where features lie far from the origin.
+
     Args:
         features: (N, D) finite, raw; in the order of ``labels``.
         labels: (N,) 0 to classes - 1, every class with a sample.
@@ -77,6 +80,10 @@ class SoftmaxRegression:
         self.precision: Precision = precision or ("float64" if products <= EXACT_PRODUCTS else "float32")
         self.features, self.labels, self.device = features, np.asarray(labels, np.int64), device
         self.block_rows = block_rows or max(1, BLOCK_LOGITS // max(classes, features.shape[1]))
+        total = np.zeros(features.shape[1])
+        for _, values in blocks(features, "training features", "float64", self.block_rows):
+            total += values.sum(axis=0)
+        self.centre = total / max(1, self.rows)
 
     def fit(self, penalty: float, start: Array | None, most_iterations: int, tolerance: float) -> Solution:
         """Minimise for one C.
@@ -90,7 +97,7 @@ class SoftmaxRegression:
         from scipy.optimize import minimize
 
         classes, width = self.shape
-        begin = np.zeros(classes * (width + 1)) if start is None else start
+        begin = np.zeros(classes * (width + 1)) if start is None else self._shifted(start, 1)
         shrink = 1 / (penalty * self.rows)
         found = minimize(
             self.loss_and_gradient,
@@ -107,11 +114,20 @@ class SoftmaxRegression:
                 "ftol": _STANDSTILL[self.precision],
             },
         )
-        weight, bias = found.x[: classes * width].reshape(classes, width), found.x[classes * width :]
+        solved = self._shifted(found.x, -1)
+        weight, bias = solved[: classes * width].reshape(classes, width), solved[classes * width :]
         return Solution(weight, bias - bias.mean(), int(found.nit), bool(found.success), str(found.message))
 
+    def _shifted(self, flat_values: Array, sign: int) -> Array:
+        """The same classifier for features less their mean (1), or for features as they are (-1)."""
+        classes, width = self.shape
+        weight = flat_values[: classes * width].reshape(classes, width)
+        return np.concatenate(
+            [flat_values[: classes * width], flat_values[classes * width :] + sign * (weight @ self.centre)]
+        )
+
     def loss_and_gradient(self, flat_values: Array, shrink: float) -> tuple[float, Array]:
-        """Mean loss with its penalty, and its gradient, both float64, over all blocks."""
+        """Mean loss with its penalty on centred features, and its gradient, both float64, over all blocks."""
         import torch
 
         classes, width = self.shape
@@ -119,11 +135,12 @@ class SoftmaxRegression:
         bias = torch.from_numpy(flat_values[classes * width :]).to(self.device)
         kind = getattr(torch, self.precision)
         narrow_weight, narrow_bias = weight.to(kind), bias.to(kind)
+        centre = torch.from_numpy(self.centre).to(self.device, kind)
         loss = torch.zeros((), dtype=torch.float64, device=self.device)
         slope = torch.zeros_like(weight)
         bias_slope = torch.zeros_like(bias)
         for place, values in blocks(self.features, "training features", self.precision, self.block_rows):
-            rows = torch.from_numpy(values).to(self.device)
+            rows = torch.from_numpy(values).to(self.device) - centre
             mine = torch.from_numpy(self.labels[place]).to(self.device)
             logits = torch.addmm(narrow_bias, rows, narrow_weight.T)
             logs = torch.log_softmax(logits, dim=1)

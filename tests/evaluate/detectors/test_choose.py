@@ -11,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from openmmlo.errors import DataError
 from openmmlo.evaluate.benchmark import Benchmark, ImageSet
+from openmmlo.evaluate.detectors.ash import AshS
 from openmmlo.evaluate.detectors.choose import choose, validation_banks
 from openmmlo.evaluate.detectors.energy import Energy
 from openmmlo.evaluate.detectors.knn import KNN, ThpKNN
@@ -71,3 +72,13 @@ def test_reported_sets_are_refused() -> None:
 def test_validation_sets_are_found_by_role() -> None:
     assert validation_banks(BENCHMARK, [inside(), VALIDATION, outside(), NEAR, ODD]) == (VALIDATION, (NEAR, ODD))
     assert validation_banks(BENCHMARK, [inside(), VALIDATION, outside()]) is None
+
+
+def test_a_value_that_gives_no_numbers_is_not_chosen() -> None:
+    """ASH-S multiplies by exp(sum before / sum after): of equal activations, keeping 1 in 100 overflows float32."""
+    flat = [dataclasses.replace(bank, features=np.ones((len(bank), 400), np.float32)) for bank in (VALIDATION, NEAR)]
+    head = dataclasses.replace(linear(), weight=np.ones((7, 400), np.float32))
+    grid = {"ash-s": ("percentile", (50.0, 99.0))}
+    (detector,), choices = choose([AshS()], head, None, BENCHMARK, flat[0], flat[1:], grids=grid)
+    assert [value for value, _ in choices["ash-s"].auroc] == [50.0]
+    assert detector == AshS(50.0)
