@@ -56,9 +56,8 @@ def test_a_built_data_set_is_evaluated_with_its_captions(
     assert measured["geometry"]["basis"] == "captions"
     assert measured["captions"]["image_only"]["reads"] == "images"
     assert measured["captions"]["masked"]["both"]["reads"] == "concatenation"
-    # The names of the classes stand in captions as written, so they tell more than masked ones.
-    captions = {wording: measured["captions"][wording]["caption_only"]["top1_samples"] for wording in ("masked", "raw")}
-    assert captions["raw"] >= captions["masked"]
+    for wording in ("masked", "raw"):  # its network is random, so nothing is said of how well it reads
+        assert measured["captions"][wording]["caption_only"]["rows"] == 100
     assert measured["audit"]["leak_rate"] is None
     assert "openmmlo audit" in measured["audit"]["reason"]
     assert found["deviations"]["notes"] is not None
