@@ -171,10 +171,6 @@ class Banks:
         return next(iter(self.with_role("validation")), None)
 
     @property
-    def ood_validation(self) -> list[FeatureBank]:
-        return self.with_role("ood-validation")
-
-    @property
     def has_captions(self) -> bool:
         """Whether training and test set have captions that this model reads."""
         return all((bank.name, "masked") in self._captions for bank in (self.train, self.test) if bank is not None)

@@ -9,11 +9,16 @@ import numpy as np
 
 from openmmlo.errors import ModelError
 from openmmlo.evaluate.configuration import Choice
+from openmmlo.evaluate.features.bank import FeatureBank
 from openmmlo.evaluate.head import Head
+from openmmlo.evaluate.predictions import softmax_confidence
 from openmmlo.models.encoder import Classifier
 
 ORDER = ("model", "zero-shot", "linear-probe", "ncm")
 """In which order ``auto`` takes them."""
+
+BLOCK = 16_384
+"""Rows whose logits are held at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,3 +60,9 @@ def choose(candidates: dict[str, Candidate], wanted: Choice, reasons: dict[str, 
             return kind
     listed = " ".join(f"{kind}: {reason}" for kind, reason in reasons.items())
     raise ModelError(f"Nothing makes {model} predict the classes of this benchmark. {listed}")
+
+
+def predict(head: Head, bank: FeatureBank) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) int32 predicted classes and (N,) float64 confidences of a bank's rows, read in blocks."""
+    parts = [softmax_confidence(head.logits(bank, slice(start, start + BLOCK))) for start in range(0, len(bank), BLOCK)]
+    return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])

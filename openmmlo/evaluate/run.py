@@ -12,12 +12,10 @@ from typing import Any
 import numpy as np
 
 from openmmlo import __version__
-from openmmlo.data import open_dataset
 from openmmlo.data.transforms import transform_named
 from openmmlo.errors import OpenmmloError
 from openmmlo.evaluate.banks import Banks
 from openmmlo.evaluate.benchmark import Benchmark, load_benchmark
-from openmmlo.evaluate.captions import audit_summary, measure_captions
 from openmmlo.evaluate.classifiers import CLASSIFIERS, FittedClassifier
 from openmmlo.evaluate.configuration import EvalConfig
 from openmmlo.evaluate.detectors import DETECTORS, open_detector
@@ -27,17 +25,15 @@ from openmmlo.evaluate.detectors.run import Detections, detect, hyper_parameters
 from openmmlo.evaluate.features.bank import FeatureBank
 from openmmlo.evaluate.features.extract import launched
 from openmmlo.evaluate.head import Head
-from openmmlo.evaluate.heads import Candidate, choose, model_head
+from openmmlo.evaluate.heads import Candidate, choose, model_head, predict
 from openmmlo.evaluate.image_sets import Resolved, data_at, found_benchmarks, resolve
-from openmmlo.evaluate.metrics import ood as ood_metrics
-from openmmlo.evaluate.predictions import PredictedSet, Predictions, digest, softmax_confidence, write_predictions
+from openmmlo.evaluate.measured import measure
+from openmmlo.evaluate.predictions import PredictedSet, Predictions, digest, write_predictions
 from openmmlo.evaluate.result import FORMAT, PREDICTIONS, REPORT, Notes, run_block, write_result
-from openmmlo.evaluate.score import check_against, score_file, summary
+from openmmlo.evaluate.score import check_against, score_file
 from openmmlo.models.encoder import Encoder
 from openmmlo.progress import Progress, Silent
 from openmmlo.records import digest_of
-
-BLOCK = 16_384
 
 
 @dataclass(frozen=True)
@@ -194,12 +190,7 @@ def _evaluate(
     with _timed(notes, "scores"):
         scored = score_file(folder / PREDICTIONS)
     with _timed(notes, "measures"):
-        measured = {
-            "classifiers": _summaries(banks, candidates, fitted, benchmark.classes, groups),
-            "k_sweep": _sweep(banks, detections),
-            "geometry": _geometry(resolved, banks, head, candidates, groups, seed),
-            **_captions(resolved, banks, groups, seed),
-        }
+        measured = measure(resolved, banks, head, candidates, fitted, detections, groups, seed)
     identity = encoder.identity()
     result: dict[str, Any] = {
         "format": FORMAT,
@@ -345,81 +336,6 @@ def _predictions(
             name: np.concatenate([by_set[bank.name] for bank in banks]) for name, by_set in detections.scores.items()
         },
     )
-
-
-def predict(head: Head, bank: FeatureBank) -> tuple[np.ndarray, np.ndarray]:
-    """(N,) int32 predicted classes and (N,) float64 confidences of a bank's rows, read in blocks."""
-    parts = [softmax_confidence(head.logits(bank, slice(start, start + BLOCK))) for start in range(0, len(bank), BLOCK)]
-    return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
-
-
-def _summaries(
-    banks: Banks, candidates: dict[str, Candidate], fitted: dict[str, FittedClassifier], classes: int,
-    groups: tuple[str, ...],
-) -> dict[str, Any]:  # fmt: skip
-    """Every classifier on the test set."""
-    test = banks.test
-    found = {}
-    for name in [*candidates, *(name for name in fitted if name not in candidates)]:
-        predicted = predict(candidates[name].head, test)[0] if name in candidates else fitted[name].predict(test)
-        choices = candidates[name].choices if name in candidates else fitted[name].choices
-        found[name] = summary(test.labels, np.asarray(predicted), classes, groups) | {"choices": choices}
-        del found[name]["per_class"]
-    return found
-
-
-def _sweep(banks: Banks, detections: Detections) -> dict[str, Any]:
-    """OOD metrics for every k."""
-    found: dict[str, Any] = {}
-    outside = [bank.name for bank in banks.with_role("ood")]
-    for name, by_k in detections.sweep.items():
-        for k, by_set in by_k.items():
-            inside = ood_metrics.sort_scores(by_set[banks.test.name], f"detector {name!r}, k = {k}")
-            found.setdefault(name, {})[str(k)] = {
-                other: ood_metrics.from_sorted(inside, ood_metrics.sort_scores(by_set[other], f"detector {name!r}"))
-                for other in outside
-            }
-    return found
-
-
-def _geometry(
-    resolved: Resolved, banks: Banks, head: Head, candidates: dict[str, Candidate], groups: tuple[str, ...], seed: int
-) -> dict[str, Any]:
-    from openmmlo.evaluate.geometry import measure_geometry
-
-    zero_shot = candidates.get("zero-shot")
-    return measure_geometry(
-        banks.test,
-        resolved.benchmark.classes,
-        train_counts=resolved.info.train_counts,
-        groups=groups,
-        captions=banks.caption_features(banks.test.name),
-        prompts=zero_shot.head.weight if zero_shot is not None else None,
-        ood=banks.with_role("ood"),
-        ood_texts=banks.ood_caption_features(),
-        head=head if head.is_linear else None,
-        train=banks.train,
-        seed=seed,
-    )
-
-
-def _captions(resolved: Resolved, banks: Banks, groups: tuple[str, ...], seed: int) -> dict[str, Any]:
-    """The caption ablation and the leak audit, where the data set has captions and the model reads texts."""
-    if not banks.has_captions:
-        return {"captions": None, "audit": None}
-    train, validation = banks.train, banks.validation
-    audit = audit_summary(open_dataset(resolved.benchmark.folder)) if resolved.benchmark.folder else None
-    if train is None:
-        return {"captions": None, "audit": audit}
-    found = measure_captions(
-        banks.caption_banks(train),
-        banks.caption_banks(banks.test),
-        banks.caption_banks(validation) if validation is not None else None,
-        resolved.benchmark.classes,
-        groups,
-        seed=seed,
-    )
-    return {"captions": found, "audit": audit}
 
 
 @contextmanager
