@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 OOD_LABEL = -1
 
+MASK = "[mask]"
+"""What a name becomes in a masked caption; a plural becomes ``[mask]s``, as the paper writes it (figure 4)."""
+
 ShotRule = Literal["paper", "oltr"]
 
 

@@ -15,13 +15,12 @@ from openmmlo.building.masking.frozen import (
 )
 from openmmlo.building.masking.lexicon import KINDS, LEVELS, Form, Kind, Lexicon, MaskLevel, build_lexicon, names_digest
 from openmmlo.building.masking.lexicon import VERSION as LEXICON_VERSION
-from openmmlo.building.masking.masker import MASK, Masker
+from openmmlo.building.masking.masker import Masker
 
 __all__ = [
     "KINDS",
     "LEVELS",
     "LEXICON_VERSION",
-    "MASK",
     "Form",
     "Kind",
     "Lexicon",

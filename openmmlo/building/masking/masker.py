@@ -9,10 +9,7 @@ from typing import NamedTuple
 
 from openmmlo.building.masking.folding import Folded, fold, is_mark, stands_alone, unspaced
 from openmmlo.building.masking.lexicon import Form, Lexicon
-from openmmlo.records import Caption
-
-MASK = "[mask]"
-"""What a name becomes; a plural becomes ``[mask]s``, as the paper writes it (figure 4)."""
+from openmmlo.records import MASK, Caption
 
 _GAP = r"[\s_\-]{0,3}"
 _SEPARATORS = re.compile(r"[\s_\-]+")

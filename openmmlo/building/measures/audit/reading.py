@@ -9,12 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
-from openmmlo.building.masking import KINDS, MASK, Kind, Lexicon, Masker
+from openmmlo.building.masking import KINDS, Kind, Lexicon, Masker
 from openmmlo.building.masking.finder import ClassFinder, Spot
 from openmmlo.building.measures.audit.disguises import Disguises, Seen
 from openmmlo.building.measures.audit.sightings import Sightings
 from openmmlo.building.word_counts import MASK_WORD, words
-from openmmlo.records import OOD_LABEL
+from openmmlo.records import MASK, OOD_LABEL
 
 COLUMNS = ("sample_id", "label", "class_key", "caption", "masked_caption", "spans")
 

@@ -1,0 +1,1 @@
+"""Commands that train: pre-training and fine-tuning by recipe."""

@@ -1,0 +1,1 @@
+"""Logits and targets come in; a loss goes out, one a file."""

@@ -1,0 +1,1 @@
+"""T-hp, the reference model: configuration, networks, head, tokenizer, and the door to evaluation."""

@@ -1,0 +1,1 @@
+"""A model, a batch and a step come in; losses go out."""
