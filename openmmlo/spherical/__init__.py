@@ -1,1 +1,1 @@
-"""Unit vectors come in; similarities of the paper and its peers, and the exactly normalised T-hp distribution go out."""
+"""Unit vectors come in; similarities of the paper and its peers and the normalised T-hp distribution go out."""
