@@ -10,7 +10,7 @@ from itertools import combinations
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from openmmlo.building.measures.quality.pieces import Pieces, Ragged, grams, hash_of, starts_of
@@ -40,6 +40,9 @@ def test_words_of_pieces_are_the_words_of_captions(texts: list[str]) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(TEXTS)
+@example([" Z\x1c\u0130\t\n, "])
+@example(["\u00df\u2028\xa0s\u65e5s\t"])
+@example(["\x1c", "\x1d\x1e\x1f", "\u0130", "i\u0307"])
 def test_hashes_are_equal_where_normalised_texts_are(texts: list[str]) -> None:
     def normalised(text: str) -> tuple[str, ...]:
         return tuple(unicodedata.normalize("NFC", piece).casefold() for piece in text.split())
@@ -49,6 +52,20 @@ def test_hashes_are_equal_where_normalised_texts_are(texts: list[str]) -> None:
     expected = list(map(normalised, texts))
     for i, j in combinations(range(len(texts)), 2):
         assert (found[i] == found[j]) == (expected[i] == expected[j]), (texts[i], texts[j])
+
+
+@pytest.mark.parametrize("space", [" ", "\t", "\x1c", "\x85", "\u00a0", "\u2028", "\u3000", " \t", "\u3000 "])
+def test_white_space_at_the_end_of_a_full_buffer_is_split_off(space: str) -> None:
+    """Arrow rounds its buffers up to 64 bytes, and reads past the end of the last text."""
+    for length in range(1, 130):
+        column = pa.array(["a" * length + space])
+        assert Pieces.split(column).texts[0] == "a" * length, (length, space)
+
+
+def test_every_white_space_of_python_parts_pieces() -> None:
+    characters = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
+    found = Pieces.split(pa.array([f"a{character}b" for character in characters])).of_captions.lengths
+    assert found.tolist() == [len(f"a{character}b".split()) for character in characters]
 
 
 def test_hashes_do_not_depend_on_the_neighbours() -> None:

@@ -24,6 +24,7 @@ Numbers = NDArray[np.int64]
 
 _REMEMBERED = 2**17  # distinct pieces a process keeps, about 50 MB: natural captions repeat theirs
 _LONG = 64  # characters: longer pieces are rare, so not worth keeping
+_BEHIND = "."
 
 
 def hash_of(text: str) -> int:
@@ -92,10 +93,14 @@ class Pieces:
 
     @classmethod
     def split(cls, column: Any) -> Pieces:
-        """Split an Arrow array of strings."""
+        """Split an Arrow array of strings, as ``str.split`` does."""
+        import pyarrow as pa
         import pyarrow.compute as pc
 
-        lists = pc.utf8_split_whitespace(column)
+        # Arrow reads a character past the end of a text. Behind the last one that is whatever lies in memory, and the
+        # white space at its end is not split off unless that happens to be UTF-8: so another text is put there.
+        padded = pa.concat_arrays([column, pa.array([_BEHIND], column.type)])
+        lists = pc.utf8_split_whitespace(padded)[: len(column)]
         encoded = lists.flatten().dictionary_encode()
         texts = encoded.dictionary.to_pylist()
         numbers = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
