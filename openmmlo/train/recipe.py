@@ -1,0 +1,291 @@
+"""What a training run is asked for: every key of a recipe, with the paper's values where it has them."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from openmmlo.errors import ConfigError
+from openmmlo.records import digest_of
+
+Precision = Literal["fp32", "bf16", "fp16"]
+Augmentation = Literal["none", "crop", "blip"]
+Wording = Literal["raw", "masked"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What pre-training and fine-tuning share.
+
+    Attributes:
+        data: folder that ``openmmlo build`` wrote.
+        split: trained on.
+        validation_split: measured every ``validate_every`` steps; None holds ``validation_share`` of ``split`` out.
+        validation_share: of each class of ``split``, chosen by the SHA-256 of the sample id; 0 holds nothing out.
+        captions: raw or masked.
+        text_length: tokens of a caption at most; longer ones are counted, said and cut.
+        batch_size: of all processes and accumulated batches together: the samples of one step.
+        accumulation: batches a step; saves memory. Contrastive learning then sees fewer negatives in a batch.
+        steps: of the run; None where ``epochs`` says how long it is.
+        epochs: passes over the training samples; the ragged last batch of a pass is dropped.
+        lr: highest learning rate: linear warm-up to it, then half a cosine down to ``min_lr``.
+        min_lr: at the last step.
+        warmup_steps: until ``lr`` is reached.
+        beta1, beta2: of AdamW.
+        weight_decay: of AdamW, on what the objective does not except.
+        clip_norm: largest norm of the gradient, in the L2 norm over all parameters; None clips nothing.
+        precision: what the forward pass computes in; weights and optimiser stay float32.
+        gradient_checkpointing: computes activations again in the backward pass, for memory.
+        augmentation: ``none`` (resize), ``crop`` (random resized crop, flip), ``blip`` (also BLIP's RandAugment).
+        workers: processes that read, decode and augment; 0 does it between the steps.
+        seed: of weights, order, augmentation, dropout and negatives.
+        log_every: steps between lines of the log.
+        validate_every: steps between validations; 0 validates at the end only.
+        save_every: steps between checkpoints to go on from; 0 keeps none.
+        target: the published number the recipe aims at, in words.
+    """
+
+    data: Path | None = None
+    split: str = "train"
+    validation_split: str | None = None
+    validation_share: float = 0.0
+    captions: Wording = "raw"
+    text_length: int = 512
+    batch_size: int = 50
+    accumulation: int = 1
+    steps: int | None = 400_000
+    epochs: int | None = None
+    lr: float = 1e-4
+    min_lr: float = 0.0
+    warmup_steps: int = 1000
+    beta1: float = 0.9
+    beta2: float = 0.98
+    weight_decay: float = 0.05
+    clip_norm: float | None = None
+    precision: Precision = "bf16"
+    gradient_checkpointing: bool = False
+    augmentation: Augmentation = "blip"
+    workers: int = 8
+    seed: int = 0
+    log_every: int = 50
+    validate_every: int = 2000
+    save_every: int = 1000
+    target: str = "none"
+
+    def __post_init__(self) -> None:
+        if (self.steps is None) == (self.epochs is None):
+            both = "both are set" if self.steps is not None else "neither is set"
+            raise ConfigError(f"steps or epochs says how long a run is; {both}. Set one, the other null.")
+        for name in ("text_length", "batch_size", "accumulation", "steps", "epochs", "log_every"):
+            _at_least(self, name, 1)
+        for name in ("warmup_steps", "workers", "validate_every", "save_every", "seed"):
+            _at_least(self, name, 0)
+        for name in ("lr", "clip_norm"):
+            _positive(self, name)
+        for name in ("min_lr", "weight_decay"):
+            _at_least(self, name, 0)
+        for name in ("beta1", "beta2", "validation_share"):
+            _share(self, name)
+        if self.min_lr > self.lr:
+            raise ConfigError(f"min_lr is {self.min_lr:g}, above lr, {self.lr:g}; the rate goes down to min_lr.")
+        if self.validation_split is not None and self.validation_share:
+            raise ConfigError(
+                f"validation_split is {self.validation_split!r} and validation_share {self.validation_share:g}; "
+                "expected one of them: a split of its own, or a share of the training split (the other null or 0)."
+            )
+        if self.validation_split is not None and self.validation_split == self.split:
+            raise ConfigError(f"validation_split is the training split, {self.split!r}; expected another one.")
+        if self.batch_size % self.accumulation:
+            raise ConfigError(
+                f"batch_size {self.batch_size} does not part into {self.accumulation} accumulated batches of one "
+                "size; choose accumulation among its divisors."
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """Every key with its value, as JSON."""
+        values = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
+        return {name: value.as_posix() if isinstance(value, Path) else value for name, value in values.items()}
+
+    @property
+    def decisive(self) -> dict[str, Any]:
+        """What decides the result: :meth:`to_json` without where data lies, how it is read, and what is written."""
+        return {name: value for name, value in self.to_json().items() if name not in INCIDENTAL}
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of :attr:`decisive`: equal for runs that must come out equal."""
+        return digest_of(self.decisive)
+
+
+INCIDENTAL = frozenset({"data", "workers", "log_every", "save_every", "target"})
+"""Keys that change no weight: a run may go on with other values of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainRecipe(Recipe):
+    """Contrast, matching and captioning on pairs of image and caption; the defaults are the paper's (Table 7, A.2).
+
+    Attributes:
+        model: name of an architecture.
+        tokenizer: ``data`` trains one on the training captions; else a name on the Hub, or a folder.
+        vocabulary: tokens of a trained tokenizer.
+        image_weights: ``none``; ``timm``: the published ones of the architecture's image encoder; ``timm:NAME``.
+        text_weights: ``none``, or a name on the Hub or a folder with BERT's weights.
+        similarity: of the contrast.
+        kappa: concentration of ``thp``.
+        trainable_kappa: learn it, from ``kappa``.
+        itc: contrast of images and texts.
+        itm: matching of images and texts; negatives are drawn by the contrast's similarities.
+        lm: captioning.
+        momentum: of the copies whose features are keys.
+        queue_size: keys kept of earlier batches; 0 keeps none.
+        alpha: share of the momentum copies' own similarities in the targets.
+        alpha_epochs: over which the share rises from 0.
+        label_smoothing: of captioning.
+        dropout: of the text encoder.
+        temperature: at the start.
+    """
+
+    model: str = "thp-vit-b"
+    tokenizer: str = "bert-base-uncased"
+    vocabulary: int = 30_522
+    image_weights: str = "none"
+    text_weights: str = "none"
+    similarity: Literal["thp", "cosine"] = "thp"
+    kappa: float = 16.0
+    trainable_kappa: bool = False
+    itc: bool = True
+    itm: bool = True
+    lm: bool = True
+    momentum: float = 0.995
+    queue_size: int = 57_600
+    alpha: float = 0.4
+    alpha_epochs: float = 2.0
+    label_smoothing: float = 0.1
+    dropout: float = 0.1
+    temperature: float = 0.07
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("kappa", "temperature"):
+            _positive(self, name)
+        for name in ("vocabulary", "queue_size", "alpha_epochs"):
+            _at_least(self, name, 0)
+        for name in ("momentum", "alpha", "label_smoothing", "dropout"):
+            _share(self, name)
+        if not (self.itc or self.itm or self.lm):
+            raise ConfigError("itc, itm and lm are all false; expected at least one loss to train with.")
+        if self.itm and not self.itc:
+            raise ConfigError("itm draws its negatives by the similarities of itc; itc is false. Set both or neither.")
+        if self.itc and self.batch_size // self.accumulation < 2:
+            raise ConfigError(
+                f"batch_size {self.batch_size} in {self.accumulation} accumulated batches gives "
+                f"{self.batch_size // self.accumulation} sample a batch; contrast needs at least 2."
+            )
+        if self.itc and self.queue_size % self.batch_size:
+            near = max(1, round(self.queue_size / self.batch_size)) * self.batch_size
+            raise ConfigError(
+                f"queue_size {self.queue_size} is no multiple of the global batch, {self.batch_size}; whole batches "
+                f"enter and leave the queue. The nearest that fits: {near}."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneRecipe(Recipe):
+    """Classification on top of pre-trained weights; the defaults are the paper's (Table 7, A.2).
+
+    Attributes:
+        weights: folder or Hub name of a T-hp checkpoint, or a file of the authors' release; ``timm:NAME`` takes an
+            image encoder alone, ``none`` nothing, and then ``model``, ``tokenizer`` and ``text_weights`` say the rest.
+        model: name of an architecture, where ``weights`` is no T-hp checkpoint.
+        tokenizer, vocabulary, text_weights: as in pre-training, where ``weights`` is no T-hp checkpoint.
+        head: similarity of the class layer.
+        head_kappa: concentration of a ``thp`` head.
+        head_scale_start: factor on the similarities at the start; the paper's is 1 + softplus(0) = 1.693.
+        scale_lr_factor: the scale's learning rate, as a multiple of ``lr``.
+        experts: of the T-router; 1 is the plain head.
+        router_top_k: experts a sample goes through; 0 weighs all of them.
+        balance: weight of the load-balance loss of a router with top_k.
+        reads: ``both`` image and caption, or ``image`` alone.
+        caption_dropout: share of samples that are trained with an empty caption.
+        train_image_encoder, train_text_encoder: train them, or leave them as they are.
+        distill: a momentum copy of the whole classifier as teacher.
+        alpha: the teacher's share in the loss.
+        alpha_epochs: over which the share rises from 0.
+        momentum: of the teacher.
+        dropout: of the text encoder.
+        sampler: ``instance`` takes every sample once an epoch; ``class-aware`` draws classes evenly.
+    """
+
+    steps: int | None = 18_000
+    batch_size: int = 400
+    lr: float = 2e-5
+    warmup_steps: int = 0
+    captions: Wording = "masked"
+
+    weights: str
+    model: str | None = None
+    tokenizer: str = "bert-base-uncased"
+    vocabulary: int = 30_522
+    text_weights: str = "none"
+    head: Literal["thp", "cosine", "linear"] = "thp"
+    head_kappa: float = 16.0
+    head_scale_start: float = 1.6931471805599454
+    scale_lr_factor: float = 500.0
+    experts: int = 1
+    router_top_k: int = 0
+    balance: float = 0.01
+    reads: Literal["image", "both"] = "both"
+    caption_dropout: float = 0.0
+    train_image_encoder: bool = False
+    train_text_encoder: bool = True
+    distill: bool = True
+    alpha: float = 0.4
+    alpha_epochs: float = 1.0
+    momentum: float = 0.995
+    dropout: float = 0.1
+    sampler: Literal["instance", "class-aware"] = "instance"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("head_kappa", "scale_lr_factor"):
+            _positive(self, name)
+        for name in ("router_top_k", "vocabulary", "balance", "alpha_epochs"):
+            _at_least(self, name, 0)
+        _at_least(self, "experts", 1)
+        for name in ("alpha", "momentum", "dropout"):
+            _share(self, name)
+        if not 0 <= self.caption_dropout <= 1:
+            raise ConfigError(f"caption_dropout is {self.caption_dropout:g}; expected a share from 0 to 1.")
+        if self.head != "linear" and not self.head_scale_start > 1:
+            raise ConfigError(f"head_scale_start is {self.head_scale_start:g}; expected more than 1 (1 + softplus(a)).")
+        if self.router_top_k > self.experts:
+            raise ConfigError(
+                f"router_top_k is {self.router_top_k} of {self.experts} experts; expected at most these, or 0 for all."
+            )
+        if self.reads == "image" and self.caption_dropout:
+            raise ConfigError("caption_dropout leaves captions out, and reads is 'image': none is read. Set it to 0.")
+        if self.model is None and (self.weights == "none" or self.weights.startswith("timm:")):
+            raise ConfigError(
+                f"weights is {self.weights!r}, which is no whole model; set model to the architecture around it."
+            )
+
+
+def _at_least(recipe: Recipe, name: str, least: int) -> None:
+    value = getattr(recipe, name)
+    if value is not None and not value >= least:
+        raise ConfigError(f"{name} is {value}; expected at least {least}.")
+
+
+def _positive(recipe: Recipe, name: str) -> None:
+    value = getattr(recipe, name)
+    if value is not None and not value > 0:
+        raise ConfigError(f"{name} is {value}; expected more than 0.")
+
+
+def _share(recipe: Recipe, name: str) -> None:
+    value = getattr(recipe, name)
+    if not 0 <= value < 1:
+        raise ConfigError(f"{name} is {value:g}; expected from 0 to below 1.")
