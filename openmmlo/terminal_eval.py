@@ -93,7 +93,9 @@ def show_scored(scored: Mapping[str, Any]) -> None:
 
 
 def show_measured(measured: Mapping[str, Any]) -> None:
-    """Other classifiers beside the scored one, and the angles of the feature space."""
+    """Other classifiers beside the scored one, the angles of the feature space, and what captions add."""
+    from openmmlo.evaluate.report.classifiers import CAPTION_MODES, caption_modes
+
     classifiers = measured["classifiers"]
     if classifiers:
         typer.echo()
@@ -115,8 +117,10 @@ def show_measured(measured: Mapping[str, Any]) -> None:
     captions = measured.get("captions")
     if captions:
         typer.echo()
-        rows = [("Captions, top-1 %", "all", "classes", *GROUPS)]
-        for name, item in captions.items():
+        rows = [("What is read, top-1 %", "all", "classes", *GROUPS)]
+        modes = caption_modes(captions)
+        for key, name in CAPTION_MODES.items():
+            item = modes.get(key)
             if isinstance(item, Mapping) and "top1_samples" in item:
                 values = [item["top1_samples"], item["top1_classes"], *(item["groups"].get(group) for group in GROUPS)]
                 rows.append((name, *map(hundredths, values)))

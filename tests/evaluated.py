@@ -216,6 +216,7 @@ def _measured(predictions: Predictions, random: np.random.Generator) -> dict[str
             "classifier": "linear-probe", "image_only": other(0.9),
             "masked": {"caption_only": other(0.3), "both": other(0.95)},
             "raw": {"caption_only": other(0.5), "both": other(0.97)},
+            "own": {"image_only": other(0.85), "masked": other(0.96), "raw": None, "gain": {"masked": 0.03}},
             "majority": {"top1_samples": 1 / classes, "top1_classes": 1 / classes, "groups": {}},
             "gain": {"masked": 0.021, "raw": 0.054},
         },

@@ -23,6 +23,9 @@ from openmmlo.progress import Progress
 from openmmlo.records import Sample
 from openmmlo.sources.longtail import seeded_order
 
+_READ_IN_PAIRS = ("train", "validation", "test")
+"""Roles of the sets that the caption ablation reads; no other number is made from an image with its caption."""
+
 
 class Banks:
     """Banks by set, extracted as far as the cache does not hold them.
@@ -98,7 +101,7 @@ class Banks:
                 )
             rows = self._take(item, "text", texts, wording)
             self._captions[item.name, wording] = _rows_of(rows, self._banks[item.name])
-            if "pair" in self.encoder.reads:
+            if "pair" in self.encoder.reads and item.role in _READ_IN_PAIRS:
                 self._pairs[item.name, wording] = self._take(item, "pair", texts, wording)
 
     def _take(
@@ -169,6 +172,11 @@ class Banks:
     @property
     def validation(self) -> FeatureBank | None:
         return next(iter(self.with_role("validation")), None)
+
+    @property
+    def texts_apart(self) -> bool:
+        """Whether the model reads images and texts into spaces of their own, between which nothing is compared."""
+        return {"image", "text"} <= self.encoder.reads and self.encoder.logit_scale is None
 
     @property
     def has_captions(self) -> bool:

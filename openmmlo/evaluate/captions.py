@@ -6,7 +6,7 @@ it stand images alone, captions alone, masked captions and raw ones, and the lea
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -107,13 +107,41 @@ def measure_captions(
                 "both": measured("pairs" if paired else "concatenation", both),
             }
     found |= guessing(train.images.labels, test.images.labels, classes, groups)
-    alone = found["image_only"]["top1_classes"]
-    found["gain"] = {
-        wording: found[wording]["both"]["top1_classes"] - alone
-        for wording in WORDINGS
-        if found[wording] is not None and alone is not None
-    }
+    both = {wording: found[wording]["both"] for wording in WORDINGS if found[wording] is not None}
+    found["gain"] = _gains(both, found["image_only"])
     return found
+
+
+def own_predictions(
+    test: CaptionBanks, predict: Callable[[FeatureBank], Array], classes: int, groups: Sequence[str]
+) -> dict[str, Any]:
+    """The same for the model's own classifier, of images and of images with captions: nothing is fitted.
+
+    Args:
+        predict: bank -> (N,) classes that the model's own logits in it predict.
+        classes: C.
+        groups: (C,) shot group of each class, or empty.
+
+    Returns:
+        {"image_only": R, "masked": R or None where the test set has no such captions, "raw": the same,
+        "gain": {"masked", "raw": top1_classes less that of image_only}}, with R the summary of the predictions.
+
+    Raises:
+        DataError: banks of one set with other rows.
+    """
+    _check_rows(test)
+    found: dict[str, Any] = dict.fromkeys(("image_only", *WORDINGS))
+    for name, bank in {"image_only": test.images, **test.pairs}.items():
+        found[name] = summary(bank.labels, predict(bank), classes, tuple(groups))
+    found["gain"] = _gains({name: found[name] for name in WORDINGS}, found["image_only"])
+    return found
+
+
+def _gains(with_captions: Mapping[str, Any], images: Mapping[str, Any]) -> dict[str, float]:
+    """What reading captions too adds to the mean of the class accuracies, for each wording that was read."""
+    alone = images["top1_classes"]
+    read = {wording: item["top1_classes"] for wording, item in with_captions.items() if item is not None}
+    return {} if alone is None else {wording: value - alone for wording, value in read.items()}
 
 
 def side_by_side(images: FeatureBank, captions: FeatureBank) -> FeatureBank:

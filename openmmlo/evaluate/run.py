@@ -280,7 +280,9 @@ def _classifiers(
             reasons["model"] = columns.reason
         else:
             candidates["model"] = Candidate(model_head(encoder.classifier, columns.columns))
-    if "text" in encoder.reads and "image" in encoder.reads:
+    if banks.texts_apart:
+        reasons["zero-shot"] = "Its features of texts and of images share no space."
+    elif "text" in encoder.reads and "image" in encoder.reads:
         from openmmlo.evaluate.zero_shot import zero_shot_head
 
         templates = config.templates or resolved.benchmark.templates

@@ -40,11 +40,14 @@ class Classifier:
         names: (C,) for each output every name and key it goes by (``("n01440764", "tench", "Tinca tinca")``).
         weight: (C, D) float32 where the logits are ``features @ weight.T + bias``; None where they are not linear.
         bias: (C,) float32, or None.
+        centres: (C, D) float32 where the logits follow the angles between features and these rows, one a class; None
+            where they do not, or where ``weight`` says more.
     """
 
     names: tuple[tuple[str, ...], ...]
     weight: np.ndarray | None = None
     bias: np.ndarray | None = None
+    centres: np.ndarray | None = None
 
 
 @runtime_checkable
@@ -92,7 +95,10 @@ class Encoder(Protocol):
 
     @property
     def logit_scale(self) -> float | None:
-        """What cosines of image and text features are multiplied by (CLIP: 100); None where it reads no texts."""
+        """What cosines of image and text features are multiplied by (CLIP: 100).
+
+        None where it reads no texts, or where its features of texts and of images share no space.
+        """
         ...
 
     def identity(self) -> dict[str, Any]:

@@ -14,7 +14,14 @@ from written_sets import INFO, random_splits, write_set
 from openmmlo.building.measures.audit import measure_audit
 from openmmlo.building.measures.store import save
 from openmmlo.errors import DataError
-from openmmlo.evaluate.captions import CaptionBanks, audit_summary, guessing, measure_captions, side_by_side
+from openmmlo.evaluate.captions import (
+    CaptionBanks,
+    audit_summary,
+    guessing,
+    measure_captions,
+    own_predictions,
+    side_by_side,
+)
 from openmmlo.evaluate.classifiers.class_means import ClassMeans
 from openmmlo.evaluate.classifiers.linear_probe import LinearProbe
 from openmmlo.evaluate.features.bank import FeatureBank
@@ -70,6 +77,24 @@ def test_pair_banks_take_the_place_of_the_concatenation_where_every_set_has_them
     assert found["classifier"] == "ncm"
     without = measure_captions(sets[0], sets[1], banks(80, 2, "val"), 4, GROUPS, ClassMeans())
     assert without["masked"]["both"]["reads"] == "concatenation"
+
+
+def test_the_models_own_classifier_reads_the_image_with_and_without_the_caption() -> None:
+    test = banks(400, 1, "test", pairs=True)
+
+    def largest(bank: FeatureBank) -> Any:
+        return bank.features.argmax(axis=1)
+
+    found = own_predictions(test, largest, 4, GROUPS)
+    right = np.mean(largest(test.images) == test.images.labels)
+    assert found["image_only"]["top1_samples"] == right < 0.6
+    assert found["masked"]["top1_classes"] == 1
+    assert found["masked"]["groups"] == {"many": 1, "few": 1}
+    assert found["raw"] is None  # there is no bank of images with raw captions
+    assert found["gain"] == {"masked": 1 - found["image_only"]["top1_classes"]}
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    with pytest.raises(DataError, match="not of the same samples"):
+        own_predictions(CaptionBanks(test.images, {}, banks(9, 1, "other", pairs=True).pairs), largest, 4, GROUPS)
 
 
 def test_c_is_chosen_on_the_validation_set_of_the_same_reading() -> None:

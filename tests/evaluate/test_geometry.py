@@ -177,6 +177,23 @@ def test_models_without_texts_have_no_number_of_the_papers_names(parts: dict[str
         assert "no texts" in found["reasons"][name]
 
 
+def test_angles_among_texts_alone_are_called_so(parts: dict[str, Any]) -> None:
+    alone = {"captions": None, "ood_texts": []}
+    images, texts = measured(parts, **alone), measured(parts, **alone, alone="text")
+    assert texts["basis"] == "texts"
+    for name in ("intra", "inter", "ood"):
+        assert texts["classes"][f"text_{name}"] == images["classes"][f"image_{name}"]
+        assert f"image_{name}" not in texts["classes"]
+    assert texts["centres"] == {**images["centres"], "image": None, "text": 10, "rows": {"image": None, "text": 10}}
+    assert measured(parts, **alone, alone="text", ood=[])["reasons"]["text_ood"] == "no features of OOD samples"
+
+
+def test_the_reason_why_there_are_no_texts_is_the_callers(parts: dict[str, Any]) -> None:
+    found = measured(parts, captions=None, ood_texts=[], without_texts="no shared space")
+    for name in ("intra", "inter", "ood", "modality_gap", "alignment", "uniformity_texts"):
+        assert found["reasons"][name] == "no shared space"
+
+
 def test_ood_to_text_centres_needs_texts_of_ood_samples(parts: dict[str, Any]) -> None:
     found = measured(parts, captions=None, prompts=np.eye(6, 8, dtype=np.float32), ood_texts=[])
     assert found["classes"]["ood"] is None

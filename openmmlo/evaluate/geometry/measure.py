@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -23,7 +23,10 @@ CENTRES = 100
 ROWS_A_CENTRE = 256
 """Rows a centre that k-means reads; of more OOD rows a seeded sample of that size is."""
 
-_NO_TEXTS = "the model reads no texts, or none were given"
+NO_TEXTS = "the model reads no texts, or none were given"
+
+Alone = Literal["image", "text"]
+"""What the bank's own features are of; it is part of the names of the angles among them."""
 
 
 def measure_geometry(
@@ -40,6 +43,8 @@ def measure_geometry(
     train: FeatureBank | None = None,
     seed: int = 0,
     centres: int = CENTRES,
+    alone: Alone = "image",
+    without_texts: str = NO_TEXTS,
 ) -> dict[str, Any]:
     """Measure the feature space of one model; angles in degrees, everything a JSON value.
 
@@ -56,16 +61,18 @@ def measure_geometry(
         train: bank that neural collapse is measured on; ``test`` where None.
         seed: of k-means and of samples of rows.
         centres: M, OOD centres a modality.
+        alone: what the features of ``test`` are of; "text" for a model that reads texts alone.
+        without_texts: why there are no captions and prompts to compare with, where there are none.
 
     Returns:
         With a_c and b_c the mean of class c's unit image and text features, at unit length, and o_m the OOD centres::
 
-            {"basis": "captions" | "prompts" | "images",    # what b_c is made of; images: there is no b_c
+            {"basis": "captions" | "prompts" | "images" | "texts",    # what b_c is made of; the last two: there is none
              "classes": {NAME: [degrees or None, ...] (C values) or None},
              "summary": {NAME: {"mean", "std", "classes", "by_shot": {"many", "medium", "few"}, "std_by_shot",
                                 "slope", "slope_interval": [low, high], "r_squared", "slope_classes"} or None},
              "modality_gap": {"distance", "angle"} or None,
-             "uniformity": images, "uniformity_texts": texts, "alignment": number or None,
+             "uniformity": of ``test``, "uniformity_texts": of the texts, "alignment": number or None,
              "weights": {"head": kind, "rows": OOD samples, "classes": {"inter", "ood"}, "summary": {"inter", "ood"}}
                         or None,
              "neural_collapse": {"nc1", "nc2_equinorm", "nc2_equiangular", "nc2_angle", "classes", "rows", "bank"},
@@ -77,7 +84,8 @@ def measure_geometry(
         NAME is of the paper's kind: ``intra`` (a_c to b_c, smaller is better), ``inter`` (mean of a_c to b_c' of other
         classes, larger is better), ``ood`` (mean of a_c to the OOD text centres, larger is better); or of images
         alone, and not to be mistaken for those: ``image_intra`` (mean of a class's samples to a_c), ``image_inter``
-        (a_c to a_c' of other classes), ``image_ood`` (a_c to the OOD image centres).
+        (a_c to a_c' of other classes), ``image_ood`` (a_c to the OOD image centres). They are called ``text_...`` where
+        the features are of texts alone.
 
         In ``weights``, with w_c the rows of the linear layer (its bias is left out): ``inter`` (w_c to w_c' of other
         classes), ``ood`` (w_c to OOD samples).
@@ -97,15 +105,15 @@ def measure_geometry(
     if np.isnan(images).all():
         raise DataError(f"{what}: no class has a direction (no row, or all-zero features). Check model and weights.")
     texts = _text_centres(test, classes, captions, prompts)
-    basis = "images" if texts is None else "prompts" if captions is None else "captions"
+    basis = f"{alone}s" if texts is None else "prompts" if captions is None else "captions"
 
     most = centres * ROWS_A_CENTRE
-    image_rows = unit_sample([bank.features for bank in ood], [f"Bank {bank.name!r}" for bank in ood], most, seed)
+    own_rows = unit_sample([bank.features for bank in ood], [f"Bank {bank.name!r}" for bank in ood], most, seed)
     text_rows = unit_sample(ood_texts, [f"OOD texts {place}" for place in range(len(ood_texts))], most, seed)
-    image_ood, text_ood = (spherical_centres(rows, centres, seed) for rows in (image_rows, text_rows))
+    own_ood, text_ood = (spherical_centres(rows, centres, seed) for rows in (own_rows, text_rows))
     found: dict[str, Array | None] = dict.fromkeys(("intra", "inter", "ood"))
     if texts is None:
-        reasons |= dict.fromkeys(found, _NO_TEXTS)
+        reasons |= dict.fromkeys(found, without_texts)
     else:
         found["intra"] = class_angles.own_angles(images, texts)
         found["inter"] = class_angles.mean_angles(images, texts, leave_out_own=True)
@@ -113,18 +121,19 @@ def measure_geometry(
             found["ood"] = class_angles.mean_angles(images, text_ood)
         else:
             reasons["ood"] = "no text features of OOD samples; image_ood has the angles to image centres"
-    found["image_intra"] = class_angles.sample_angles(test.features, test.labels, images, what)
-    found["image_inter"] = class_angles.mean_angles(images, images, leave_out_own=True)
-    found["image_ood"] = class_angles.mean_angles(images, image_ood) if len(image_ood) else None
-    if not len(image_ood):
-        reasons["image_ood"] = "no features of OOD samples"
+    found[f"{alone}_intra"] = class_angles.sample_angles(test.features, test.labels, images, what)
+    found[f"{alone}_inter"] = class_angles.mean_angles(images, images, leave_out_own=True)
+    found[f"{alone}_ood"] = class_angles.mean_angles(images, own_ood) if len(own_ood) else None
+    if not len(own_ood):
+        reasons[f"{alone}_ood"] = "no features of OOD samples"
     summary = _summaries(found, groups, train_counts)
     for name, value in summary.items():
         if value is None:
             reasons.setdefault(name, "no class has a value (a class by itself is compared with none)")
 
     sentences = captions if captions is not None else prompts
-    spreads, paired = _spreads(test, sentences, None if captions is not None else test.labels, seed, reasons)
+    owners = None if captions is not None else test.labels
+    spreads, paired = _spreads(test, sentences, owners, seed, reasons, without_texts)
     collapse = train if train is not None else test
     class_angles.check_labels(collapse.labels, classes, f"Bank {collapse.name!r}")
     return {
@@ -138,10 +147,11 @@ def measure_geometry(
             "bank": collapse.name,
         },
         "centres": {
-            "image": len(image_ood),
+            "image": None,
             "text": len(text_ood) if len(ood_texts) else None,
+            alone: len(own_ood),
             "asked": centres,
-            "rows": {"image": len(image_rows), "text": len(text_rows) if len(ood_texts) else None},
+            "rows": {"image": None, "text": len(text_rows) if len(ood_texts) else None, alone: len(own_rows)},
         },
         "rows": {
             "test": len(test),
@@ -182,7 +192,7 @@ def _zero_rows(features: Array) -> int:
 
 
 def _spreads(
-    test: FeatureBank, texts: Array | None, owners: Array | None, seed: int, reasons: dict[str, str]
+    test: FeatureBank, texts: Array | None, owners: Array | None, seed: int, reasons: dict[str, str], without: str
 ) -> tuple[dict[str, Any], dict[str, int | None]]:
     """Modality gap, uniformity and alignment, and how many rows uniformity paired."""
     what = f"Bank {test.name!r}"
@@ -190,7 +200,7 @@ def _spreads(
     paired: dict[str, int | None] = {"uniformity": None, "uniformity_texts": None}
     found["uniformity"], paired["uniformity"] = spread.uniformity(test.features, what, seed)
     if texts is None:
-        reasons |= dict.fromkeys(("modality_gap", "uniformity_texts", "alignment"), _NO_TEXTS)
+        reasons |= dict.fromkeys(("modality_gap", "uniformity_texts", "alignment"), without)
     else:
         means = spread.mean_direction(test.features, what), spread.mean_direction(texts, f"Texts of bank {test.name!r}")
         found["modality_gap"] = spread.modality_gap(*means)

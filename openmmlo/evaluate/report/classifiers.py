@@ -18,8 +18,11 @@ CAPTION_MODES = {
     "image_only": "image only",
     "caption_only masked": "caption only, masked", "both masked": "image and masked caption",
     "caption_only raw": "caption only, as written", "both raw": "image and caption as written",
+    "own image_only": "own classifier, image only", "own masked": "own classifier, image and masked caption",
+    "own raw": "own classifier, image and caption as written",
     "majority": "always the largest class", "chance": "chance",
 }  # fmt: skip
+"""What was read -> how tables call it; where no classifier is named, it is one fitted on frozen features."""
 
 _SUMMARY = {
     "rows", "classes_tested", "top1_samples", "top1_classes", "groups", "harmonic_mean", "worst_10_percent",
@@ -43,18 +46,22 @@ def caption_view(result: Mapping[str, Any]) -> dict[str, Any] | None:
     captions, audit = (part(result, "measured", key) for key in ("captions", "audit"))
     if not isinstance(captions, Mapping) and not isinstance(audit, Mapping):
         return None
-    entries = dict(captions) if isinstance(captions, Mapping) else {}
-    modes = {key: item for key, item in entries.items() if key not in WORDINGS}
-    for wording in WORDINGS:
-        modes |= {f"{key} {wording}": item for key, item in (entries.get(wording) or {}).items()}
-    order = [*CAPTION_MODES, *(key for key in modes if key not in CAPTION_MODES)]
-    rows = _rows({key: modes[key] for key in order if key in modes}, CAPTION_MODES)
+    modes = caption_modes(captions)
+    rows = _rows({key: modes[key] for key in CAPTION_MODES if key in modes}, CAPTION_MODES)
     shown = {row["key"] for row in rows}
     return {
         "rows": rows,
         "others": flat({key: item for key, item in modes.items() if key not in shown}, rates=True),
         "audit": flat(audit, rates=True) if isinstance(audit, Mapping) else [],
     }
+
+
+def caption_modes(captions: Any) -> dict[str, Any]:
+    """The caption ablation, a summary under each name of CAPTION_MODES; what else it holds under names of its own."""
+    modes = dict(captions) if isinstance(captions, Mapping) else {}
+    for wording in WORDINGS:
+        modes |= {f"{key} {wording}": item for key, item in (modes.pop(wording, None) or {}).items()}
+    return modes | {f"own {key}": item for key, item in (modes.pop("own", None) or {}).items() if item is not None}
 
 
 def _rows(found: Any, names: Mapping[str, str]) -> list[dict[str, Any]]:

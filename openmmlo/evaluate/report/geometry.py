@@ -21,8 +21,14 @@ ANGLES = {
     "image_intra": ("intra-class", "a class’s images to their centre; less is more compact"),
     "image_inter": ("inter-class", "a class’s centre to the centres of others; more is better separated"),
     "image_ood": ("ID to OOD", "a class’s centre to the centres of OOD images; more is better separated"),
+    "text_intra": ("intra-class", "a class’s texts to their centre; less is more compact"),
+    "text_inter": ("inter-class", "a class’s centre to the centres of others; more is better separated"),
+    "text_ood": ("ID to OOD", "a class’s centre to the centres of OOD texts; more is better separated"),
 }
 """Angle -> its name and meaning."""
+
+_ALONE = ("image_", "text_")
+"""How the names of angles begin that are among images, or among texts, alone."""
 
 WEIGHTS = {
     "inter": ("inter-class", "a class’s weights to those of others"),
@@ -31,7 +37,12 @@ WEIGHTS = {
 
 SPREAD = {"alignment": "alignment", "uniformity": "uniformity of images", "uniformity_texts": "uniformity of texts"}
 
-_BASES = {"captions": "centres of captions", "prompts": "prompts of the classes", "images": "images alone"}
+_BASES = {
+    "captions": "centres of captions",
+    "prompts": "prompts of the classes",
+    "images": "images alone",
+    "texts": "texts alone",
+}
 
 
 def geometry_view(result: Mapping[str, Any], classes: Classes | None) -> dict[str, Any] | None:
@@ -40,9 +51,9 @@ def geometry_view(result: Mapping[str, Any], classes: Classes | None) -> dict[st
     if not isinstance(found, Mapping):
         return None
     basis, weights = part(found, "basis"), part(found, "weights")
-    texts, images = (
-        _block(found, [key for key in ANGLES if key.startswith("image_") == alone], ANGLES, classes)
-        for alone in (False, True)
+    texts, alone = (
+        _block(found, [key for key in ANGLES if (key != _plain(key)) == by_itself], ANGLES, classes)
+        for by_itself in (False, True)
     )
     spread = {name: found[key] for key, name in SPREAD.items() if part(found, key) is not None}
     facts = [
@@ -57,7 +68,7 @@ def geometry_view(result: Mapping[str, Any], classes: Classes | None) -> dict[st
             "Images and texts, as in the paper" + (f" ({_BASES.get(basis, basis)})" if basis else ""),
             texts,
         ),
-        ("images", "Images alone", images),
+        ("images", "Texts alone" if basis == "texts" else "Images alone", alone),
         ("weights", "The classifier’s weights", _block(weights, list(WEIGHTS), WEIGHTS, classes)),
     ]
     return {
@@ -72,11 +83,16 @@ def _block(
     found: Any, keys: list[str], names: Mapping[str, tuple[str, str]], classes: Classes | None
 ) -> dict[str, Any] | None:
     """Chart and table of some angles; None where none of them is there."""
-    summaries = {key: part(found, "summary", key) for key in keys}
-    series = {key.removeprefix("image_"): part(found, "classes", key) for key in keys}
+    summaries = {key: value for key in keys if (value := part(found, "summary", key)) is not None}
+    series = {_plain(key): value for key in keys if (value := part(found, "classes", key)) is not None}
     rows = [row for key, item in summaries.items() if (row := _row(key, item, names)) is not None]
-    chart = _chart(series, {key.removeprefix("image_"): item for key, item in summaries.items()}, classes)
+    chart = _chart(series, {_plain(key): item for key, item in summaries.items()}, classes)
     return {"chart": chart, "rows": rows} if rows or chart else None
+
+
+def _plain(key: str) -> str:
+    """The name of an angle without what it is among."""
+    return next((key.removeprefix(before) for before in _ALONE if key.startswith(before)), key)
 
 
 def _chart(series: Mapping[str, Any], summary: Any, classes: Classes | None) -> dict[str, Any] | None:
@@ -126,7 +142,7 @@ def _row(key: str, item: Any, names: Mapping[str, tuple[str, str]]) -> dict[str,
         return None
     interval = part(item, "slope_interval")
     return {
-        "key": key.removeprefix("image_"),
+        "key": _plain(key),
         "name": names[key][0],
         "meaning": names[key][1],
         "mean": part(item, "mean"),

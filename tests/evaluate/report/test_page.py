@@ -185,6 +185,12 @@ def test_geometry_classifiers_captions_and_provenance(whole: Any, page: Page) ->
     captions = page.text("captions")
     for item in (measured["captions"]["masked"]["both"], measured["captions"]["raw"]["caption_only"]):
         assert f"{hundredths(item['top1_samples'])} {hundredths(item['top1_classes'])}" in captions
+    own = measured["captions"]["own"]
+    for name, item in (("image only", own["image_only"]), ("image and masked caption", own["masked"])):
+        numbers = f"{hundredths(item['top1_samples'])} {hundredths(item['top1_classes'])}"
+        assert f"own classifier, {name} {numbers}" in captions
+    assert "own classifier, image and caption as written" not in captions
+    assert "own gain · masked 3.0%" in captions
     assert "leak rate 0.21%" in captions
     origin = page.text("origin")
     assert "knn k 50" in page.text("ood")
