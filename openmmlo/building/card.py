@@ -22,8 +22,8 @@ from openmmlo.building.card_front_matter import (
     refuse_invalid_card,
 )
 from openmmlo.building.card_measures import Measures, measured
-from openmmlo.building.markdown import cell, code, table, text
 from openmmlo.building.schema import CONFIGS, config_columns
+from openmmlo.markdown import cell, code, table, text
 from openmmlo.records import DatasetInfo
 
 __all__ = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from openmmlo.building import markdown
+from openmmlo import markdown
 
 Measures = Mapping[str, Mapping[str, Any] | None]
 
