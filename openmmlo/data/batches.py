@@ -137,8 +137,27 @@ def pixel_batches(
         DataError: the transform cannot take an image, or gives another shape.
         WorkerDied: a loader process ended.
     """
-    loader: DataLoader[PixelBatch] = DataLoader(
-        _Requests(transform),
+    for batch in ahead(_Requests(transform), requests, workers, pin):
+        if batch.error is not None:
+            raise batch.error
+        yield batch
+
+
+def ahead(reader: Any, requests: Iterable[Any], workers: int, pin: bool = False) -> Iterator[Any]:
+    """``reader[request]`` for every request, in their order, read in loader processes ahead of who asks for it.
+
+    The global random states of torch are left alone, so that what is computed does not depend on how it was read.
+
+    Args:
+        reader: answers a request; it travels to the loader processes.
+        workers: loader processes; 0 reads in this one.
+        pin: page-locked memory: ``pin_memory()`` of each answer.
+
+    Raises:
+        WorkerDied: a loader process ended.
+    """
+    loader: DataLoader[Any] = DataLoader(
+        reader,
         batch_size=None,
         sampler=requests,
         num_workers=workers,
@@ -146,11 +165,12 @@ def pixel_batches(
         worker_init_fn=None if not workers else become_worker if pin else become_nice_worker,
         collate_fn=_as_it_is,
         pin_memory=pin,
+        generator=torch.Generator(),
     )
-    batches = iter(loader)
+    answers = iter(loader)
     while True:
         try:
-            batch = next(batches)
+            answer = next(answers)
         except StopIteration:
             return
         except RuntimeError as error:
@@ -161,9 +181,7 @@ def pixel_batches(
                 "be short, or an image brought its decoder down. Everything finished so far is kept; go on with fewer "
                 f"workers or smaller batches, or with 0 workers. ({str(error).splitlines()[0]})"
             ) from error
-        if batch.error is not None:
-            raise batch.error
-        yield batch
+        yield answer
 
 
 def default_workers(batches: int) -> int:
@@ -185,5 +203,5 @@ def become_nice_worker(number: int) -> None:
         os.nice(_NICE)
 
 
-def _as_it_is(batch: PixelBatch) -> Any:
+def _as_it_is(batch: Any) -> Any:
     return batch
