@@ -1,0 +1,277 @@
+"""What is known of a checkpoint comes in, its README.md goes out: what it is, how it was trained, what it reaches.
+
+Whatever comes from recipes, data sets or results is quoted or escaped; it can neither break the front matter nor add
+markup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from openmmlo.markdown import PAPER, cell, code, table, text
+
+LICENCE = "apache-2.0"
+
+DETECTORS = ("thp-knn", "energy")
+"""Whose separation of OOD sets a card shows: two fixed ones, whatever another would have reached."""
+
+_READS = {
+    "image": "the image", "masked": "the image and its masked caption", "raw": "the image and its caption as written",
+}  # fmt: skip
+_METRICS = {"accuracy": "top-1", "accuracy_classes": "top-1, mean of classes", "auroc": "AUROC"}
+_GROUPS = ("many", "medium", "few")
+_HEADS = {
+    "thp": "T-hp: the similarity of a feature and a class's centre is 2 / (1 + kappa (1 - cosine))",
+    "cosine": "cosine of a feature and a class's centre, times a learnt scale",
+    "linear": "linear",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CardResult:
+    """One number of a card.
+
+    Attributes:
+        benchmark: name, and ``version`` of its definition.
+        set: which of its sets.
+        reads: "image", or "masked" or "raw": the image with such a caption.
+        metric: "accuracy", "accuracy_classes" (or "accuracy_" and a shot group), or "auroc".
+        value: a fraction.
+        detector: of an AUROC.
+    """
+
+    benchmark: str
+    version: int
+    set: str
+    reads: str
+    metric: str
+    value: float
+    detector: str = ""
+
+    @property
+    def label(self) -> str:
+        """What the number is, in words."""
+        name = _METRICS.get(self.metric) or f"top-1, {self.metric.removeprefix('accuracy_')}-shot classes"
+        return f"{name} of {self.detector}" if self.detector else name
+
+
+def results_of(result: Mapping[str, Any], detectors: Sequence[str] = DETECTORS) -> list[CardResult]:
+    """The numbers of a card from what result.json of an evaluation holds: images alone first, captions after them."""
+    about = result["benchmark"]
+    found: list[CardResult] = []
+
+    def add(where: str, reads: str, values: Mapping[str, float | None], detector: str = "") -> None:
+        for metric, value in values.items():
+            if value is not None:
+                found.append(CardResult(about["name"], about["version"], where, reads, metric, value, detector))
+
+    for name, item in result["scored"]["classification"].items():
+        add(name, "image", _accuracies(item))
+    for name, item in result["scored"]["ood"].items():
+        for detector in detectors:
+            add(name, "image", {"auroc": item["detectors"].get(detector, {}).get("auroc")}, detector)
+    own = (result["measured"].get("captions") or {}).get("own") or {}
+    for wording in ("masked", "raw"):
+        if own.get(wording) is not None:
+            add(next(iter(result["scored"]["classification"])), wording, _accuracies(own[wording]))
+    return found
+
+
+def _accuracies(item: Mapping[str, Any]) -> dict[str, float | None]:
+    groups = {f"accuracy_{group}": item["groups"].get(group) for group in _GROUPS}
+    return {"accuracy": item["top1_samples"], "accuracy_classes": item["top1_classes"], **groups}
+
+
+def render_card(
+    name: str,
+    config: Mapping[str, Any],
+    training: Mapping[str, Any] | None = None,
+    results: Sequence[CardResult] = (),
+    *,
+    repo: str | None = None,
+    licence: str = LICENCE,
+    datasets: Sequence[str] = (),
+) -> str:
+    """The README.md of a checkpoint: YAML front matter, then a description in Markdown.
+
+    Args:
+        name: of the model.
+        config: what config.json holds.
+        training: what training.json holds; None where nothing is known of the training.
+        results: measured by ``openmmlo eval`` (:func:`results_of`).
+        repo: ``owner/name`` on the Hub, where it is known.
+        licence: of the weights, by the Hub's name for it.
+        datasets: it was trained on, by their names on the Hub.
+    """
+    front = front_matter(name, config, results, licence, datasets)
+    return f"---\n{_yaml(front)}---\n\n{_body(name, config, training, results, repo or name)}"
+
+
+def front_matter(
+    name: str,
+    config: Mapping[str, Any],
+    results: Sequence[CardResult] = (),
+    licence: str = LICENCE,
+    datasets: Sequence[str] = (),
+) -> dict[str, Any]:
+    """The metadata of a card, as plain values; numbers are fractions."""
+    task = "image-classification" if config.get("classes") else "zero-shot-image-classification"
+    values: dict[str, Any] = {
+        "license": licence,
+        "library_name": "openmmlo",
+        "pipeline_tag": task,
+        "language": ["en"],
+        "tags": ["long-tailed-recognition", "out-of-distribution-detection", "vision-language", "t-hp", "openmmlo"],
+    }
+    if datasets:
+        values["datasets"] = list(datasets)
+    if not results:
+        return values
+    values["metrics"] = sorted({"roc_auc" if item.metric == "auroc" else "accuracy" for item in results})
+    index: dict[tuple[str, int, str, str], list[dict[str, Any]]] = {}
+    for item in results:
+        kind = "roc_auc" if item.metric == "auroc" else "accuracy"
+        metric = {"type": kind, "value": item.value, "name": item.label}
+        index.setdefault((item.benchmark, item.version, item.set, item.reads), []).append(metric)
+    values["model-index"] = [
+        {
+            "name": name,
+            "results": [
+                {
+                    "task": {"type": task, "name": f"Reads {_READS[reads]}"},
+                    "dataset": {
+                        "type": benchmark, "name": benchmark, "config": reads, "split": where, "revision": str(version),
+                    },
+                    "metrics": metrics,
+                }
+                for (benchmark, version, where, reads), metrics in index.items()
+            ],
+        }
+    ]  # fmt: skip
+    return values
+
+
+def _yaml(front: Mapping[str, Any]) -> str:
+    import yaml
+
+    # In ASCII escapes no letter of a foreign name can be a line break to one of the many readers of front matter.
+    return yaml.safe_dump(dict(front), sort_keys=False, allow_unicode=False, width=2**31)
+
+
+def _body(
+    name: str,
+    config: Mapping[str, Any],
+    training: Mapping[str, Any] | None,
+    results: Sequence[CardResult],
+    place: str,
+) -> str:
+    sections = [
+        f"# {text(name)}",
+        _what(config),
+        "## How to use it",
+        _use(config, place),
+        "## What it reaches",
+        _reached(results, place),
+        "## How it was trained",
+        _trained(training),
+        "## Limits",
+        _limits(config),
+        "## Citation",
+        code(PAPER, "bibtex"),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _what(config: Mapping[str, Any]) -> str:
+    classes = config.get("classes") or 0
+    reads = "the image, or the image with its caption" if config.get("reads") == "both" else "the image alone"
+    facts = [
+        ("architecture", text(config.get("architecture") or "of its own")),
+        ("image encoder", f"{text(config['image_encoder'])}, {text(config['image_size'])} pixels a side"),
+        (
+            "text encoder and decoder",
+            f"{text(config['text_layers'])} layers, width {text(config['text_width'])}, texts of at most "
+            f"{text(config['text_length'])} tokens, a vocabulary of {config['vocab_size']:,}",
+        ),
+        ("contrast of images and texts", f"{text(config['similarity'])}, kappa {text(config['kappa'])}"),
+    ]
+    if classes:
+        facts += [
+            ("classes", f"{classes:,}, whose names are in config.json"),
+            ("class layer", text(_HEADS.get(config["head"], config["head"]))),
+            ("reads", reads),
+        ]
+    kind = (
+        f"A classifier of {classes:,} classes"
+        if classes
+        else "An encoder of images and texts into one space, which also matches and captions"
+    )
+    about = (
+        f"{kind}, built as the T-hp model (Yang, Lu and Yu, ICLR 2025, arXiv:2405.13459): an image encoder, a text "
+        "encoder that can look at the image, and a decoder that shares its weights but for self-attention."
+    )
+    return f"{about}\n\n{table(('', ''), facts)}"
+
+
+def _use(config: Mapping[str, Any], place: str) -> str:
+    does = "model.classify(pixels)" if config.get("classes") else "model.embed_images(model.image_tokens(pixels))"
+    own = f" --benchmark {config['benchmark']}" if config.get("benchmark") else ""
+    python = (
+        "from transformers import AutoModel\n\nfrom openmmlo.models.thp import register\n\nregister()\n"
+        f'model = AutoModel.from_pretrained("{place}").eval()\n{does}'
+    )
+    return "\n\n".join((code(f"openmmlo eval --model {place}{own}", "bash"), code(python, "python")))
+
+
+def _reached(results: Sequence[CardResult], place: str) -> str:
+    if not results:
+        return f"Nothing was measured. `openmmlo eval --model {text(place)} --benchmark NAME` does."
+    rows = [
+        (
+            f"{text(item.benchmark)} {item.version}",
+            text(item.set),
+            _READS[item.reads],
+            text(item.label),
+            f"{100 * item.value:.2f}",
+        )
+        for item in results
+    ]
+    return "\n\n".join(
+        (
+            "In percent, by `openmmlo eval`. The numbers that read images alone are the ones to compare.",
+            table(("benchmark", "set", "reads", "number", "%"), rows),
+        )
+    )
+
+
+def _trained(training: Mapping[str, Any] | None) -> str:
+    if training is None:
+        return "Nothing is known of its training."
+    parts = []
+    if command := training.get("command"):
+        parts.append(code(str(command), "bash"))
+    for title, key in (("data", "data"), ("the run", "log"), ("SHA-256", "digests"), ("recipe", "recipe")):
+        if values := training.get(key):
+            parts.append(table((title, ""), _facts(values)))
+    return "\n\n".join(parts)
+
+
+def _facts(values: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    return [(text(key), "–" if value is None else cell(value)) for key, value in values.items()]
+
+
+def _limits(config: Mapping[str, Any]) -> str:
+    lines = [
+        "Captions are written by a model that saw the image, test images included, and masks do not hide everything "
+        "that gives a class away. A number that reads captions is not one of seeing: it stands beside images alone and "
+        "beside the leak audit of the data set (`openmmlo audit`), and is not to be compared with models that read "
+        "images.",
+        "It carries what its data carry: frequent things are known better than rare ones, and what the images and "
+        "captions leave out is not known at all.",
+        "Similarities and softmax probabilities are scores, not calibrated probabilities.",
+    ]
+    if config.get("classes"):
+        lines.append("It names one of its classes for any image. Whether an image shows one of them, a detector says.")
+    return "\n".join(f"- {line}" for line in lines)

@@ -1,0 +1,72 @@
+"""The T-router: features go to experts by their T-hp similarity to a centre of each."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import nn
+
+
+class Routed(NamedTuple):
+    """What the class layer reads.
+
+    Attributes:
+        features: (B, W).
+        weights: (B, E) of each expert's answer; they sum to one.
+        balance: scalar, the load-balance value E * sum_e f_e * q_e, 1 where all experts are used alike.
+    """
+
+    features: torch.Tensor
+    weights: torch.Tensor
+    balance: torch.Tensor
+
+
+class Expert(nn.Module):
+    """Linear, ReLU, Linear at one width, without residual: the adapter of the paper's head."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.inner = nn.Linear(width, width)
+        self.outer = nn.Linear(width, width)
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.outer(F.relu(self.inner(states)))
+        return found
+
+
+class Router(nn.Module):
+    """Weighs the answers of experts: q = softmax((1 + softplus(b)) * S_kappa(h, m_e)), y = sum_e q_e * FFN_e(h).
+
+    The paper names an adapter that routes features to experts and says no more: this is the least definition that
+    gives the plain head for one expert.
+
+    Args:
+        width: of the features.
+        experts: E.
+        top_k: experts that a sample keeps, their weights renormalised; None keeps all.
+        kappa: of the similarity.
+
+    (B, W) -> :class:`Routed`. ``balance`` takes f_e, the share of the batch whose best expert is e, and q_e, the mean
+    weight before experts are left out; the gradient is through q_e.
+    """
+
+    def __init__(self, width: int, experts: int, top_k: int | None = None, kappa: float = 16.0) -> None:
+        super().__init__()
+        if experts < 1 or (top_k is not None and not 1 <= top_k <= experts):
+            raise ValueError(f"{experts} experts, of which {top_k} are kept; expected 1 to {experts}.")
+        self.top_k = top_k
+        self.kappa = kappa
+        self.experts = nn.ModuleList(Expert(width) for _ in range(experts))
+        self.centres = nn.Parameter(torch.empty(experts, width))
+        self.scale = nn.Parameter(torch.zeros(()))
+        self.reset_parameters()
+
+    def forward(self, states: torch.Tensor) -> Routed:
+        raise NotImplementedError
+
+    def reset_parameters(self) -> None:
+        """Random centres; the scale starts at 1 + softplus(0)."""
+        nn.init.normal_(self.centres)
+        nn.init.zeros_(self.scale)
