@@ -29,6 +29,7 @@ from openmmlo.evaluate.heads import Candidate, choose, model_head, predict
 from openmmlo.evaluate.image_sets import Resolved, data_at, found_benchmarks, resolve
 from openmmlo.evaluate.measured import measure
 from openmmlo.evaluate.predictions import PredictedSet, Predictions, digest, write_predictions
+from openmmlo.evaluate.prompts.writing import unnamed
 from openmmlo.evaluate.result import FORMAT, PREDICTIONS, REPORT, Notes, run_block, write_result
 from openmmlo.evaluate.score import check_against, score_file
 from openmmlo.models.encoder import Encoder
@@ -282,7 +283,11 @@ def _classifiers(
             candidates["model"] = Candidate(model_head(encoder.classifier, columns.columns))
     if banks.texts_apart:
         reasons["zero-shot"] = "Its features of texts and of images share no space."
-    elif "text" in encoder.reads and "image" in encoder.reads:
+    elif "text" not in encoder.reads or "image" not in encoder.reads:
+        reasons["zero-shot"] = "It reads no texts beside images."
+    elif reason := unnamed(resolved.info.classes):
+        reasons["zero-shot"] = reason
+    else:
         from openmmlo.evaluate.zero_shot import zero_shot_head
 
         templates = config.templates or resolved.benchmark.templates
@@ -295,8 +300,6 @@ def _classifiers(
             progress=progress,
         )
         candidates["zero-shot"] = Candidate(zero_shot.head, zero_shot.choices)
-    else:
-        reasons["zero-shot"] = "It reads no texts beside images."
     for name in CLASSIFIERS:
         if banks.train is None:
             reasons[name] = "There is no training set at hand."

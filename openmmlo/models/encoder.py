@@ -42,12 +42,14 @@ class Classifier:
         bias: (C,) float32, or None.
         centres: (C, D) float32 where the logits follow the angles between features and these rows, one a class; None
             where they do not, or where ``weight`` says more.
+        keyed: names hold the class keys of openmmlo's own sources; only then does a name that is a bare number count.
     """
 
     names: tuple[tuple[str, ...], ...]
     weight: np.ndarray | None = None
     bias: np.ndarray | None = None
     centres: np.ndarray | None = None
+    keyed: bool = False
 
 
 @runtime_checkable

@@ -29,19 +29,26 @@ def label_columns(classifier: Classifier | None, classes: Sequence[ClassInfo]) -
     """Map the classes of a benchmark, in their order, to the outputs of a model's own classifier.
 
     A class is matched by its key (a wnid); where no output bears it, by its name and synonyms without regard to case,
-    hyphens and underscores. Only one-to-one maps that cover every class count.
+    hyphens and underscores. Only one-to-one maps that cover every class count. A bare number is no name: it is a place
+    in somebody's order, and iNaturalist's labels circulate in three of them.
     """
     import numpy as np
 
     if classifier is None:
         return LabelMatch(None, "the model has no classifier of its own")
     exact, spoken = defaultdict(set), defaultdict(set)
+    numbered = 0
     for column, names in enumerate(classifier.names):
         for name in names:
+            if is_number(name) and not classifier.keyed:
+                numbered += 1
+                continue
             exact[name].add(column)
             spoken[normalised(name)].add(column)
     if not exact:
-        return LabelMatch(None, f"the model does not name its {len(classifier.names):,} outputs")
+        outputs = f"its {len(classifier.names):,} outputs"
+        lack = f"names {outputs} by numbers alone, which tell no order" if numbered else f"does not name {outputs}"
+        return LabelMatch(None, f"the model {lack}")
     found: list[int] = []
     lost: list[str] = []
     for info in classes:
@@ -64,6 +71,11 @@ def label_columns(classifier: Classifier | None, classes: Sequence[ClassInfo]) -
 def normalised(name: str) -> str:
     """A name without regard to case, hyphens, underscores, slashes and double spaces."""
     return " ".join(re.sub(r"[-_/\s]+", " ", unicodedata.normalize("NFKC", name).casefold()).split())
+
+
+def is_number(name: str) -> bool:
+    """Whether a name is digits alone."""
+    return re.fullmatch(r"\s*\d+\s*", name) is not None
 
 
 def label_names(labels: Iterable[str]) -> tuple[tuple[str, ...], ...]:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from openmmlo.errors import ConfigError, DataError, ModelError, UnknownName
-from openmmlo.evaluate.prompts.writing import read_templates, write_prompts
+from openmmlo.evaluate.prompts.writing import read_templates, unnamed, write_prompts
 from openmmlo.evaluate.zero_shot import zero_shot_head
 from openmmlo.models import open_model
 from openmmlo.records import ClassInfo
@@ -98,6 +98,16 @@ def test_curated_names_are_of_imagenet_alone() -> None:
         write_prompts(CLASSES, class_names="openai")
     with pytest.raises(ConfigError, match="expected one of own, openai"):
         write_prompts(CLASSES, class_names="mine")  # type: ignore[arg-type]
+
+
+def test_classes_that_are_numbers_are_not_written_into_prompts() -> None:
+    """iNaturalist without its class table: "a photo of a 4017." would be scored like any other prompt."""
+    numbers = [ClassInfo(str(label), str(label)) for label in range(3)]
+    reason = unnamed(numbers)
+    assert reason is not None
+    assert "3 classes have no names here, only numbers" in reason
+    assert unnamed([*numbers, ClassInfo("3", "Rana pipiens")]) is None
+    assert unnamed(CLASSES) is None
 
 
 def test_the_ensemble_equals_open_clips(tiny_encoder: MakeEncoder) -> None:

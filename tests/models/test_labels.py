@@ -39,6 +39,8 @@ def test_names_and_synonyms_match_without_case_and_hyphens() -> None:
     [
         (None, ["dog"], "no classifier"),
         (named("LABEL_0", "LABEL_1"), ["dog"], "does not name its 2 outputs"),
+        (named("0", "1"), ["0", "1"], "names its 2 outputs by numbers alone, which tell no order"),
+        (Classifier((("0", "Rana pipiens"), ("1", "Bufo bufo"))), ["0", "1"], "2 of 2 classes are no output"),
         (named("cat", "dog"), ["dog", "horse", "cow"], "2 of 3 classes are no output of the model: 'horse', 'cow'"),
         (named("crane", "crane"), ["crane"], "class 'crane' fits 2 outputs"),
         (named("dog, puppy", "cat"), ["dog", "puppy"], "classes 'dog' and 'puppy' fit one output"),
@@ -48,6 +50,18 @@ def test_maps_that_are_not_one_to_one_say_why(classifier: Classifier | None, cla
     found = label_columns(classifier, [ClassInfo(name, name) for name in classes])
     assert found.columns is None
     assert reason in found.reason
+
+
+def test_numbers_are_names_only_where_they_are_keys_of_openmmlo() -> None:
+    """The model's order is alphabetical, the benchmark's by category id: numbers would match, and give about 0 %."""
+    classes = [ClassInfo("0", "Rana pipiens"), ClassInfo("1", "Bufo bufo")]
+    found = label_columns(Classifier((("0", "Bufo bufo"), ("1", "Rana pipiens"))), classes)
+    assert found.columns is not None
+    assert found.columns.tolist() == [1, 0]
+    assert label_columns(named("0", "1"), classes).columns is None
+    own = label_columns(Classifier((("1",), ("0",)), keyed=True), classes)
+    assert own.columns is not None
+    assert own.columns.tolist() == [1, 0]
 
 
 def test_imagenets_labels_get_their_wnids() -> None:

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 import yaml
 
 from openmmlo.errors import ConfigError, DataError, UnknownName
+from openmmlo.models.labels import is_number
 from openmmlo.records import ClassInfo, digest_of
 
 ClassNames = Literal["own", "openai"]
@@ -75,6 +76,16 @@ def write_prompts(
         texts = tuple(tuple(pattern.replace("{}", name) for pattern in patterns) for name in names)
         record |= {"templates": templates, "combine": "renormalised mean of unit embeddings", "count": len(patterns)}
     return Prompts(names, texts, descriptors is None, record)
+
+
+def unnamed(classes: Sequence[ClassInfo]) -> str | None:
+    """Why no prompt can be written, where the class table has numbers in place of names; None where it has names."""
+    if not all(is_number(info.name) for info in classes):
+        return None
+    return (
+        f"The {len(classes):,} classes have no names here, only numbers, so there is nothing to write into prompts. "
+        "Fetch the class table: openmmlo lists get NAME."
+    )
 
 
 def read_templates(name: str) -> tuple[str, ...]:
