@@ -105,10 +105,10 @@ class Banks:
                 self._pairs[item.name, wording] = self._take(item, "pair", texts, wording)
 
     def _take(
-        self, item: ResolvedSet, mode: Reads, captions: list[str] | None, wording: str = "", head: Head | None = None
-    ) -> FeatureBank:
-        step = ODIN()
-        kind = {"image": "perturbed" if head else "", "text": "captions", "pair": "with captions"}[mode]
+        self, item: ResolvedSet, mode: Reads, captions: list[str] | None, wording: str = "",
+        step: Perturbation | None = None,
+    ) -> FeatureBank:  # fmt: skip
+        kind = {"image": "perturbed" if step else "", "text": "captions", "pair": "with captions"}[mode]
         what = " ".join(filter(None, (item.name, wording, kind)))
         self.progress.say(f"Features of {what}: {len(self._samples[item.name]):,} rows")
         bank = extract(
@@ -124,17 +124,18 @@ class Banks:
             dtype=self.config.dtype,
             batch_size=self.config.batch_size,
             workers=self.config.workers,
-            perturb=Perturbation(head, step.temperature, step.eta) if head is not None else None,
+            perturb=step,
             progress=self.progress,
         )
         self.log[what] = bank.extraction.line if bank.extraction is not None else ""
         return bank
 
-    def perturb(self, head: Head) -> None:
-        """Hang the perturbed bank that ODIN reads under every bank that is scored."""
+    def perturb(self, head: Head, odin: ODIN) -> None:
+        """Hang the perturbed bank that this ODIN reads under every bank that is scored."""
+        step = Perturbation(head, odin.temperature, odin.eta)
         for item in self.resolved.with_role("test", "shifted", "ood", "ood-validation"):
             if self.mode == "image":
-                moved = self._take(item, "image", None, head=head)
+                moved = self._take(item, "image", None, step=step)
                 self._banks[item.name] = replace(self._banks[item.name], perturbed=moved)
 
     def refuse_overlap(self) -> None:

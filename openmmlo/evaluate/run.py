@@ -21,6 +21,7 @@ from openmmlo.evaluate.configuration import EvalConfig
 from openmmlo.evaluate.detectors import DETECTORS, open_detector
 from openmmlo.evaluate.detectors.choose import choose as choose_settings
 from openmmlo.evaluate.detectors.choose import validation_banks
+from openmmlo.evaluate.detectors.odin import ODIN
 from openmmlo.evaluate.detectors.run import Detections, detect, hyper_parameters
 from openmmlo.evaluate.features.bank import FeatureBank
 from openmmlo.evaluate.features.extract import launched
@@ -155,9 +156,10 @@ def _evaluate(
     head = candidates[kind].head
     detectors = [open_detector(name, _options(benchmark, name)) for name in _wanted(config, benchmark)]
     outside = banks.with_role("ood", "ood-validation")
-    if outside and any(item.name == "odin" for item in detectors):
-        with _timed(notes, "perturbed extraction"):
-            banks.perturb(head)
+    for detector in detectors if outside else ():
+        if isinstance(detector, ODIN) and detector.eta:
+            with _timed(notes, "perturbed extraction"):
+                banks.perturb(head, detector)
     if not banks.is_main:
         return None
 

@@ -153,3 +153,16 @@ def test_a_departure_is_named(benchmark: Path, tmp_path: Path) -> None:
     assert len(result["departures"]) == 3
     assert any("recall" in text for text in result["warnings"])
     assert result["benchmark"]["shots"] == "oltr"
+
+
+def test_the_step_of_odin_is_the_one_that_the_result_names(benchmark: Path, tmp_path: Path) -> None:
+    values = yaml.safe_load(benchmark.read_text()) | {"detector_options": {"odin.eta": 0.1, "odin.temperature": 10}}
+    path = tmp_path / "stepped.yaml"
+    path.write_text(yaml.safe_dump(values))
+    assert evaluate(path, tmp_path, "--detector", "odin", "--no-report") == DONE
+    result = json.loads((tmp_path / "results" / "small" / "pixels" / "result.json").read_text())
+    named = result["protocol"]["detectors"]["odin"]
+    assert (named["temperature"], named["eta"]) == (10, 0.1)
+    identities = [json.loads(file.read_text())["identity"] for file in (tmp_path / "cache").rglob("meta.json")]
+    stepped = [item["perturbed"] for item in identities if item["perturbed"] is not None]
+    assert [(item["temperature"], item["eta"]) for item in stepped] == [(10, 0.1)] * 4
