@@ -12,6 +12,7 @@ from openmmlo.evaluate.detectors.reasons import needed, no_training
 from openmmlo.evaluate.detectors.training import Training
 from openmmlo.evaluate.features.bank import FeatureBank
 from openmmlo.evaluate.head import Head
+from openmmlo.spherical.similarity import thp
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class ThpKNN:
 
     def fit(self, training: Training | None, head: Head) -> Fitted:
         near = needed(training).neighbourhood
-        return Fitted(lambda rows: -2 / (1 + self.kappa * (1 - near.cosine(rows, self.k))))
+        return Fitted(lambda rows: -thp(near.cosine(rows, self.k), self.kappa))
 
 
 def too_few(k: int, train: FeatureBank | None) -> str | None:
