@@ -51,6 +51,16 @@ class BuildRefused(OpenmmloError):
     """A build that would mix, overwrite or collide with another one."""
 
 
+class TrainingRefused(OpenmmloError):
+    """A training run that would mix with another one, or overwrite what is there."""
+
+
+class TrainingStopped(OpenmmloError):
+    """Training that cannot go on: a loss or a gradient that is no number; the last checkpoint is kept."""
+
+    exit_code = 1
+
+
 class HubError(OpenmmloError):
     """The Hugging Face Hub cannot be reached, or does not let the user do this; what arrived there is kept."""
 
