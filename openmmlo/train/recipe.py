@@ -110,8 +110,15 @@ class Recipe:
 
     @property
     def decisive(self) -> dict[str, Any]:
-        """What decides the result: :meth:`to_json` without where data lies, how it is read, and what is written."""
-        return {name: value for name, value in self.to_json().items() if name not in INCIDENTAL}
+        """What decides the result: no place of data, no number of workers, and of local weights the name alone.
+
+        What the data and weights hold is compared by their own digests.
+        """
+        values = {name: value for name, value in self.to_json().items() if name not in INCIDENTAL}
+        weights = values.get("weights")
+        if weights is not None and Path(weights).expanduser().exists():
+            values["weights"] = Path(weights).expanduser().resolve().name
+        return values
 
     @property
     def digest(self) -> str:
@@ -206,7 +213,7 @@ class FinetuneRecipe(Recipe):
         head_scale_start: factor on the similarities at the start; the paper's is 1 + softplus(0) = 1.693.
         scale_lr_factor: the scale's learning rate, as a multiple of ``lr``.
         experts: of the T-router; 1 is the plain head.
-        router_top_k: experts a sample goes through; 0 weighs all of them.
+        router_top_k: experts a sample goes through; None weighs all of them.
         balance: weight of the load-balance loss of a router with top_k.
         reads: ``both`` image and caption, or ``image`` alone.
         caption_dropout: share of samples that are trained with an empty caption.
@@ -235,7 +242,7 @@ class FinetuneRecipe(Recipe):
     head_scale_start: float = 1.6931471805599454
     scale_lr_factor: float = 500.0
     experts: int = 1
-    router_top_k: int = 0
+    router_top_k: int | None = None
     balance: float = 0.01
     reads: Literal["image", "both"] = "both"
     caption_dropout: float = 0.0
@@ -252,18 +259,19 @@ class FinetuneRecipe(Recipe):
         super().__post_init__()
         for name in ("head_kappa", "scale_lr_factor"):
             _positive(self, name)
-        for name in ("router_top_k", "vocabulary", "balance", "alpha_epochs"):
+        for name in ("vocabulary", "balance", "alpha_epochs"):
             _at_least(self, name, 0)
-        _at_least(self, "experts", 1)
+        for name in ("experts", "router_top_k"):
+            _at_least(self, name, 1)
         for name in ("alpha", "momentum", "dropout"):
             _share(self, name)
         if not 0 <= self.caption_dropout <= 1:
             raise ConfigError(f"caption_dropout is {self.caption_dropout:g}; expected a share from 0 to 1.")
         if self.head != "linear" and not self.head_scale_start > 1:
             raise ConfigError(f"head_scale_start is {self.head_scale_start:g}; expected more than 1 (1 + softplus(a)).")
-        if self.router_top_k > self.experts:
+        if self.router_top_k is not None and self.router_top_k > self.experts:
             raise ConfigError(
-                f"router_top_k is {self.router_top_k} of {self.experts} experts; expected at most these, or 0 for all."
+                f"router_top_k is {self.router_top_k} of {self.experts} experts; expected fewer, or null for all."
             )
         if self.reads == "image" and self.caption_dropout:
             raise ConfigError("caption_dropout leaves captions out, and reads is 'image': none is read. Set it to 0.")
