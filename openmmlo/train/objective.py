@@ -26,7 +26,7 @@ class Objective(Protocol):
     model: Any
 
     def __call__(self, batch: Batch, state: StepState) -> Mapping[str, torch.Tensor]:
-        """Scalars: ``loss``, whose gradient is taken, and its parts, which are logged.
+        """Scalars: ``loss``, whose gradient is taken, and its parts, detached, which are logged.
 
         With R processes the gradients of R losses are averaged, so each is the mean over the process's own rows.
         """

@@ -1,0 +1,97 @@
+"""The processes of a run: one, or those that ``accelerate launch`` or torchrun started."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import sys
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.state import AcceleratorState
+
+from openmmlo.errors import ConfigError
+from openmmlo.train.recipe import Precision
+
+
+def start_processes(device: str, precision: Precision) -> Accelerator:
+    """Accelerate's view of this process: its device, its number among the others, and what it computes in.
+
+    Args:
+        device: auto, cpu, mps, cuda or cuda:N; under several processes each takes its own, and N means nothing.
+
+    Raises:
+        ConfigError: no such device, or one that does not compute in this precision.
+    """
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    kind = device.partition(":")[0]
+    if kind not in {"auto", "cpu", "mps", "cuda"}:
+        raise ConfigError(f"device is {device!r}; expected auto, cpu, mps, cuda or cuda:N.")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"device is {device!r} and torch finds no CUDA device. openmmlo doctor tells more.")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError("device is 'mps' and torch finds no Apple GPU.")
+    before = os.environ.get("ACCELERATE_TORCH_DEVICE")
+    if not several:
+        AcceleratorState._reset_state(reset_partial_state=True)  # of an earlier run in this process
+        if kind not in {"auto", "cpu"}:
+            os.environ["ACCELERATE_TORCH_DEVICE"] = device
+    else:
+        AcceleratorState._reset_state()
+    try:
+        accelerator = Accelerator(
+            cpu=kind == "cpu",
+            mixed_precision="no" if precision == "fp32" else precision,
+            kwargs_handlers=[
+                # Parts of a model may have no part in a step: experts without a sample. Buffers are the objective's.
+                DistributedDataParallelKwargs(
+                    find_unused_parameters=True, broadcast_buffers=False, gradient_as_bucket_view=True
+                )
+            ],
+        )
+    except ValueError as error:
+        raise ConfigError(f"precision is {precision!r}, which this device does not offer: {error}") from error
+    finally:
+        if before is None:
+            os.environ.pop("ACCELERATE_TORCH_DEVICE", None)
+        else:
+            os.environ["ACCELERATE_TORCH_DEVICE"] = before
+    if precision == "fp16" and accelerator.device.type == "cpu":
+        raise ConfigError("precision is 'fp16', which needs an accelerator; on a CPU use bf16 or fp32.")
+    return accelerator
+
+
+def seed_everything(seed: int, *parts: int) -> None:
+    """Seed Python, NumPy and torch, devices included, by (seed, parts)."""
+    digest = hashlib.sha256(repr((seed, *parts)).encode()).digest()
+    number = int.from_bytes(digest[:4], "big")
+    random.seed(number)
+    np.random.seed(number)
+    torch.manual_seed(number)
+
+
+def synchronise_batch_norm(objective: Any, world: int, device: torch.device) -> bool:
+    """Let BatchNorm see the batches of all processes, where there are several; whether it now does, or has no need."""
+    if world == 1 or not any(isinstance(part, torch.nn.modules.batchnorm._BatchNorm) for part in objective.modules()):
+        return True
+    if device.type != "cuda":
+        return False
+    from timm.layers import convert_sync_batchnorm  # torch's own loses the activation that timm puts into its layers
+
+    convert_sync_batchnorm(objective)
+    return True
+
+
+def memory_mb(device: torch.device) -> float:
+    """The most memory this process has held: of an accelerator what was allocated there, else of the process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 10**6
+    try:
+        import resource
+    except ImportError:  # Windows
+        return float("nan")
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most / 10**6 if sys.platform == "darwin" else most * 1024 / 10**6
