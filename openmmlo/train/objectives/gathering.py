@@ -1,6 +1,7 @@
 """What the processes that share a global batch know of each other: features, texts, counts.
 
-The global batch is rank 0's rows, then rank 1's, and so on; every process holds as many rows.
+The global batch is rank 0's rows, then rank 1's, and so on (``openmmlo.train.order.part``); every process holds as many
+rows, padded to one length.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.nn import functional
 
 from openmmlo.train.state import StepState
 
@@ -48,17 +48,6 @@ def summed(tensor: Tensor, state: StepState) -> Tensor:
     total = tensor.clone()
     dist.all_reduce(total)
     return total
-
-
-@torch.no_grad()
-def widened(tokens: Tensor, mask: Tensor, state: StepState) -> tuple[Tensor, Tensor]:
-    """Tokens and mask (B, T), with padding up to the longest T of any process, so that they can be gathered."""
-    if state.world == 1:
-        return tokens, mask
-    longest = torch.tensor(tokens.shape[1], device=tokens.device)
-    dist.all_reduce(longest, dist.ReduceOp.MAX)
-    missing = int(longest) - tokens.shape[1]
-    return functional.pad(tokens, (0, missing)), functional.pad(mask, (0, missing))
 
 
 def _all(tensor: Tensor, state: StepState) -> Tensor:

@@ -10,11 +10,12 @@ from torch.nn import functional
 
 from openmmlo.train.batch import Batch
 from openmmlo.train.objectives.draws import uniforms
-from openmmlo.train.objectives.gathering import gathered, gathered_with_gradient, own_rows, widened
+from openmmlo.train.objectives.gathering import gathered, gathered_with_gradient, own_rows
 from openmmlo.train.state import StepState
 
 if TYPE_CHECKING:
     from openmmlo.models.thp.model import ThpModel
+    from openmmlo.models.thp.text import Memory
 
 _FLOOR = 1e-4  # BLIP: no other row of the batch is out of the question
 
@@ -39,28 +40,45 @@ def draw_negatives(purpose: str, logits: Tensor, keys: Tensor, all_keys: Tensor,
 
 
 def matching_loss(
-    model: ThpModel, image_tokens: Tensor, batch: Batch, to_texts: Tensor, to_images: Tensor, state: StepState
+    model: ThpModel,
+    image_tokens: Tensor,
+    memory: Memory,
+    batch: Batch,
+    to_texts: Tensor,
+    to_images: Tensor,
+    state: StepState,
 ) -> Tensor:
     """Binary cross-entropy over 3B pairs: each image with its text, with a negative text, each text with such an image.
 
     All pairs go through the fused encoder in one call. Negatives may be another process's rows: gradients flow there.
 
     Args:
-        image_tokens: (B, P, D) of this process's images.
+        image_tokens: (B, P, D) of this process's images, and ``memory`` of them.
         to_texts: (B, M) logits of its images against all texts; ``to_images`` of its texts against all images.
     """
-    tokens, mask = widened(batch.tokens, batch.mask, state)
+    rows = len(batch)
+    tokens, mask = batch.tokens, batch.mask
     width = tokens.shape[1]
     texts = gathered(torch.cat([tokens, mask, batch.keys[:, None]], dim=1), state)
     all_tokens, all_mask, all_keys = texts[:, :width], texts[:, width:-1], texts[:, -1]
     other_texts = draw_negatives("negative text", to_texts, batch.keys, all_keys, state)
     other_images = draw_negatives("negative image", to_images, batch.keys, all_keys, state)
-    all_images = gathered_with_gradient(image_tokens, state)
+    if state.world > 1:
+        drawn = gathered_with_gradient(image_tokens, state)[other_images]
+        more = model.memory(drawn)
+        memory = tuple(type(mine)(*map(_joined, mine, others)) for mine, others in zip(memory, more, strict=True))
+        other_images = torch.arange(rows, 2 * rows, device=tokens.device)
+    own = torch.arange(rows, device=tokens.device)
     fused = model.fuse(
-        torch.cat([image_tokens, image_tokens, all_images[other_images]]),
+        memory,
         torch.cat([tokens, all_tokens[other_texts], tokens]),
         torch.cat([mask, all_mask[other_texts], mask]),
+        torch.cat([own, own, other_images]),
     )
-    belongs = torch.zeros(len(fused), dtype=torch.int64, device=fused.device)
-    belongs[: len(batch)] = 1
+    belongs = torch.zeros(3 * rows, dtype=torch.int64, device=tokens.device)
+    belongs[:rows] = 1
     return functional.cross_entropy(model.match(fused).float(), belongs)
+
+
+def _joined(mine: Tensor, others: Tensor) -> Tensor:
+    return torch.cat([mine, others])

@@ -1,0 +1,191 @@
+"""Fine-tuning: classes of images with their captions, or of images alone, by the whole head."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from openmmlo.losses.soft_targets import soft_target_cross_entropy
+from openmmlo.models.thp.momentum import MomentumPair
+from openmmlo.train.batch import Batch
+from openmmlo.train.objectives.balance import load_balance
+from openmmlo.train.objectives.draws import uniforms
+from openmmlo.train.objectives.groups import freeze, parameter_groups
+from openmmlo.train.objectives.ramp import ramp
+from openmmlo.train.state import StepState
+
+if TYPE_CHECKING:
+    from openmmlo.models.thp.model import ThpModel
+
+NOT_READ = (
+    "image_projection.*",
+    "text_projection.*",
+    "temperature",
+    "kappa",
+    "match_head.*",
+    "text.*.causal_attention.*",
+    "language_head.*",
+)
+"""The decoder and what only pre-training reads."""
+
+CENTRES = ("head.centres", "head.adapter.centres")
+"""They act through their direction alone. Weight decay would change no output but shorten them, and the shorter a
+centre, the further a step turns it; so they do not decay."""
+
+SCALES = ("head.scale", "head.adapter.scale")
+
+
+class Finetuning(nn.Module):
+    """Cross-entropy of the class head on the fused state of image and caption, with a momentum teacher by a switch.
+
+    (1 - α) CE(labels) + α CE(teacher), both of the whole head; a router that leaves experts out adds
+    ``balance`` · E Σ_e f_e q̄_e. Frozen parts run without gradient and in evaluation mode.
+
+    Args:
+        model: trained in place; its configuration has the classes, the head, the experts, and whether captions are
+            read.
+        train_image_encoder, train_text_encoder: train them, or the head alone.
+        caption_dropout: share of the samples that are read with an empty caption, so that an image alone can be
+            classified; drawn by seed, step and sample.
+        scale_lr_factor: of the learnt scales' learning rate.
+        balance: weight of the load-balance value.
+        distill: a momentum copy of the classifier teaches.
+        alpha: the teacher's share, reached after ``alpha_epochs``.
+        momentum: of the teacher.
+
+    Raises:
+        ValueError: the model has no classes.
+    """
+
+    def __init__(
+        self,
+        model: ThpModel,
+        *,
+        train_image_encoder: bool = False,
+        train_text_encoder: bool = True,
+        caption_dropout: float = 0.0,
+        scale_lr_factor: float = 500.0,
+        balance: float = 0.01,
+        distill: bool = True,
+        alpha: float = 0.4,
+        alpha_epochs: float = 1.0,
+        momentum: float = 0.995,
+    ) -> None:
+        super().__init__()
+        if model.head is None:
+            raise ValueError("The model has no class head; fine-tuning needs one. Give its configuration classes.")
+        self.model = model
+        self.caption_dropout = caption_dropout
+        self.scale_lr_factor = scale_lr_factor
+        self.balance = balance
+        self.alpha = alpha
+        self.alpha_epochs = alpha_epochs
+        self.momentum = MomentumPair(model, momentum, classes=True) if distill else None
+        self.train_image_encoder = train_image_encoder
+        self.train_text_encoder = train_text_encoder
+        freeze(model, NOT_READ)
+        freeze(model, () if train_image_encoder else ("image_encoder.*",))
+        freeze(model, () if train_text_encoder else ("text.*",))
+
+    def train(self, mode: bool = True) -> Any:
+        """Frozen parts stay in evaluation mode."""
+        super().train(mode)
+        if not self.train_image_encoder:
+            self.model.image_encoder.eval()
+        if not self.train_text_encoder:
+            self.model.text.eval()
+        return self
+
+    def forward(self, batch: Batch, state: StepState) -> dict[str, Tensor]:
+        """``loss``, and its parts: ``classes`` (cross-entropy), ``balance`` where experts are left out."""
+        tokens, mask = self._captions(batch, state)
+        image_tokens = self._image_tokens(batch.pixels)
+        with torch.set_grad_enabled(self._fusion_moves and torch.is_grad_enabled()):
+            fused = self.model.fuse(image_tokens, tokens, mask)
+        routed = self.model.route(fused)
+        logits = self.model.class_logits(routed.features)
+        share = ramp(self.alpha, self.alpha_epochs, state)
+        taught = logits  # not read while the teacher's share is 0
+        if self.momentum is None:
+            share = 0.0
+        elif share:
+            taught = self._taught(self.momentum.teacher, batch.pixels, image_tokens, fused, tokens, mask)
+        losses = {"classes": soft_target_cross_entropy(logits, batch.labels, taught, share)}
+        if self.model.config.router_top_k is not None and self.model.config.experts > 1:
+            losses["balance"] = self.balance * load_balance(routed.probabilities, state)
+        return {"loss": torch.stack(list(losses.values())).sum(), **losses}
+
+    @property
+    def _fusion_moves(self) -> bool:
+        return self.train_image_encoder or self.train_text_encoder
+
+    def _image_tokens(self, pixels: Tensor) -> Tensor:
+        with torch.set_grad_enabled(self.train_image_encoder and torch.is_grad_enabled()):
+            return self.model.image_tokens(pixels)
+
+    def _captions(self, batch: Batch, state: StepState) -> tuple[Tensor, Tensor]:
+        """Tokens and mask as they are read: of all, of some, or of no sample empty."""
+        if self.model.config.reads == "image":
+            return self._empty(batch)
+        if not self.caption_dropout:
+            return batch.tokens, batch.mask
+        empty = self._empty(batch, batch.tokens.shape[1])
+        dropped = uniforms("empty caption", state.seed, state.step, batch.keys)[:, None] < self.caption_dropout
+        return torch.where(dropped, empty[0], batch.tokens), torch.where(dropped, empty[1], batch.mask)
+
+    def _empty(self, batch: Batch, length: int | None = None) -> tuple[Tensor, Tensor]:
+        """(B, T) captions without a word, padded to a length."""
+        tokens, mask = self.model.empty_captions(len(batch))
+        missing = 0 if length is None else length - tokens.shape[1]
+        pad = self.model.config.pad_token_id
+        return functional.pad(tokens, (0, missing), value=pad), functional.pad(mask, (0, missing))
+
+    @torch.no_grad()
+    def _taught(
+        self, teacher: ThpModel, pixels: Tensor, image_tokens: Tensor, fused: Tensor, tokens: Tensor, mask: Tensor
+    ) -> Tensor:
+        """(B, C) logits of the teacher; what is frozen is equal in both, and is not computed again."""
+        if self.train_image_encoder:
+            image_tokens = teacher.image_tokens(pixels)
+        if self._fusion_moves:
+            fused = teacher.fuse(image_tokens, tokens, mask)
+        return teacher.class_logits(teacher.class_features(fused))
+
+    def before_step(self, state: StepState) -> None:
+        """The teacher moves towards the model."""
+        if self.momentum is not None:
+            self.momentum.update(self.model)
+
+    def after_step(self, state: StepState) -> None:
+        """Nothing has bounds here."""
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """What is not frozen; no decay of biases, norms, scales and centres; scales at their own learning rate."""
+        return parameter_groups(self.model, CENTRES, dict.fromkeys(SCALES, self.scale_lr_factor))
+
+    @torch.no_grad()
+    def validate(self, batch: Batch, state: StepState) -> dict[str, tuple[float | Tensor, int | Tensor]]:
+        """``top1``: share of the samples whose class is found; ``top1_classes``: right answers and samples of each
+        class, (C,) each. With a model that reads captions, both as well for images alone, ``..._image_only``.
+
+        Samples without a class do not count.
+        """
+        image_tokens = self.model.image_tokens(batch.pixels)
+        memory = self.model.memory(image_tokens)
+        readings = {"": self._empty(batch)}
+        if self.model.config.reads == "both":
+            readings = {"": (batch.tokens, batch.mask), "_image_only": self._empty(batch)}
+        known = batch.labels >= 0
+        labels = batch.labels[known]
+        classes = self.model.config.classes
+        found: dict[str, tuple[float | Tensor, int | Tensor]] = {}
+        for ending, (tokens, mask) in readings.items():
+            fused = self.model.fuse(memory, tokens, mask)
+            chosen = self.model.class_logits(self.model.class_features(fused)).argmax(dim=1)
+            right = labels[chosen[known] == labels].bincount(minlength=classes)
+            found[f"top1{ending}"] = (float(right.sum()), len(labels))
+            found[f"top1_classes{ending}"] = (right, labels.bincount(minlength=classes))
+        return found
