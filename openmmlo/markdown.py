@@ -7,6 +7,15 @@ from collections.abc import Iterable
 
 from openmmlo.records import canonical_json
 
+PAPER = """@inproceedings{yang2025adapting,
+  title     = {Adapting Multi-modal Large Language Model to Concept Drift From Pre-training Onwards},
+  author    = {Yang, Xiaoyu and Lu, Jie and Yu, En},
+  booktitle = {International Conference on Learning Representations (ICLR)},
+  year      = {2025},
+  url       = {https://openreview.net/forum?id=b20VK2GnSs}
+}"""
+"""What every card cites."""
+
 _ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 
 

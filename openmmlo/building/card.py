@@ -23,21 +23,13 @@ from openmmlo.building.card_front_matter import (
 )
 from openmmlo.building.card_measures import Measures, measured
 from openmmlo.building.schema import CONFIGS, config_columns
-from openmmlo.markdown import cell, code, table, text
+from openmmlo.markdown import PAPER, cell, code, table, text
 from openmmlo.records import DatasetInfo
 
 __all__ = [
     "DEFAULT_LICENCE", "FREE_CAPTIONERS", "SUPPLIED_CAPTIONERS", "front_matter", "hub_split", "refuse_invalid_card",
     "render_card",
 ]  # fmt: skip
-
-PAPER = """@inproceedings{yang2025adapting,
-  title     = {Adapting Multi-modal Large Language Model to Concept Drift From Pre-training Onwards},
-  author    = {Yang, Xiaoyu and Lu, Jie and Yu, En},
-  booktitle = {International Conference on Learning Representations (ICLR)},
-  year      = {2025},
-  url       = {https://openreview.net/forum?id=b20VK2GnSs}
-}"""
 
 _ABOUT = {
     "sample_id": "the same for every folder layout",

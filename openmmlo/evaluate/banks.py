@@ -18,7 +18,7 @@ from openmmlo.evaluate.features.overlap import overlap
 from openmmlo.evaluate.head import Head
 from openmmlo.evaluate.image_sets import Resolved, ResolvedSet
 from openmmlo.evaluate.result import Notes
-from openmmlo.models.encoder import Encoder, Reads, Transform
+from openmmlo.models.encoder import Encoder, Reads, Remarks, Transform
 from openmmlo.progress import Progress
 from openmmlo.records import Sample
 from openmmlo.sources.longtail import seeded_order
@@ -50,6 +50,8 @@ class Banks:
         self.transform = transform
         self.log: dict[str, str] = {}
         self.is_main = launched()[0] == 0
+        if isinstance(encoder, Remarks):
+            notes.warnings.extend(encoder.remarks)
         self._banks: dict[str, FeatureBank] = {}
         self._captions: dict[tuple[str, Wording], FeatureBank] = {}
         self._pairs: dict[tuple[str, Wording], FeatureBank] = {}

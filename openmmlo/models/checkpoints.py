@@ -21,6 +21,9 @@ from openmmlo.errors import ModelError
 SMALL_FILES = [f"{folder}{name}" for folder in ("", "*/") for name in ("*.json", "*.jinja", "*.txt", "*.model")]
 """Configuration, tokenizers and processors; a few megabytes. The weights are the rest."""
 
+WITHOUT_PROCESSOR = frozenset({"thp"})
+"""Model types whose config.json says what others write into a file for the processor."""
+
 HUB_SECONDS = 10
 
 
@@ -69,7 +72,7 @@ def locate(model: str, revision: str | None, pinned: Mapping[str, str]) -> Check
 def small_files(checkpoint: Checkpoint) -> Path:
     """Folder with the checkpoint's configuration, tokenizer and processor; downloads them where they are missing."""
     folder = checkpoint.folder or cached_folder(checkpoint)
-    if folder is not None and (checkpoint.folder is not None or _has_processor(folder)):
+    if folder is not None and (checkpoint.folder is not None or _has_small_files(folder)):
         return folder
     return _download(checkpoint, SMALL_FILES)
 
@@ -81,7 +84,7 @@ def all_files(checkpoint: Checkpoint) -> Path:
         ModelError: no weights in the folder, or they cannot be had from the Hub.
     """
     folder = checkpoint.folder or cached_folder(checkpoint)
-    if folder is not None and has_weights(folder) and (checkpoint.folder is not None or _has_processor(folder)):
+    if folder is not None and has_weights(folder) and (checkpoint.folder is not None or _has_small_files(folder)):
         return folder
     if checkpoint.folder is not None:
         raise ModelError(
@@ -273,9 +276,15 @@ def _cached_commit(model: str, revision: str) -> str | None:
     return Path(found).parent.name if isinstance(found, str) else None
 
 
-def _has_processor(folder: Path) -> bool:
-    processor = any((folder / name).is_file() for name in ("preprocessor_config.json", "processor_config.json"))
-    return processor and any(any(folder.glob(name)) for name in ("tokenizer*", "vocab*", "spiece.model"))
+def has_processor(folder: Path) -> bool:
+    """Whether a folder says how images are prepared: in a file for it, or in config.json itself."""
+    if any((folder / name).is_file() for name in ("preprocessor_config.json", "processor_config.json")):
+        return True
+    return (folder / "config.json").is_file() and read_config(folder).get("model_type") in WITHOUT_PROCESSOR
+
+
+def _has_small_files(folder: Path) -> bool:
+    return has_processor(folder) and any(any(folder.glob(name)) for name in ("tokenizer*", "vocab*", "spiece.model"))
 
 
 def _download(checkpoint: Checkpoint, patterns: list[str]) -> Path:

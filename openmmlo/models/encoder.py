@@ -72,6 +72,14 @@ class Transform(Protocol):
 
 
 @runtime_checkable
+class Remarks(Protocol):
+    """What an encoder may have besides: sentences that its user must know beside its numbers."""
+
+    @property
+    def remarks(self) -> tuple[str, ...]: ...
+
+
+@runtime_checkable
 class Encoder(Protocol):
     """A model behind the one door.
 

@@ -49,6 +49,8 @@ class NetworkEncoder:
         facts: what decides a feature beside weights and texts: library, architecture, configuration, revision.
         images: pixels -> Encoding, or None.
         texts: or None.
+        pairs: pixels and the tokens of their captions -> Encoding, or None; the captions are tokenized by ``texts``.
+        remarks: what is to be known beside its numbers.
     """
 
     def __init__(
@@ -61,6 +63,8 @@ class NetworkEncoder:
         texts: TextReader | None = None,
         classifier: Classifier | None = None,
         logit_scale: float | None = None,
+        pairs: Callable[[torch.Tensor, Mapping[str, torch.Tensor]], Encoding] | None = None,
+        remarks: Sequence[str] = (),
     ) -> None:
         import torch
 
@@ -73,6 +77,8 @@ class NetworkEncoder:
         self.dtype = torch.float32
         self._images = images
         self._texts = texts
+        self._pairs = pairs
+        self.remarks = tuple(remarks)
         self._facts = {**facts, "weights": weights_digest(module.state_dict())}
 
     @property
@@ -82,6 +88,8 @@ class NetworkEncoder:
             found.add("image")
         if self._texts is not None:
             found.add("text")
+        if self._pairs is not None:
+            found.add("pair")
         return frozenset(found)
 
     def identity(self) -> dict[str, Any]:
@@ -104,9 +112,29 @@ class NetworkEncoder:
         """Raises ModelError where it reads no images, or none of this size."""
         if self._images is None:
             raise ModelError(f"Model {self.name!r} reads no images, only {self._readings()}.")
+        return self._encoded(self._images, pixels)
+
+    def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
+        reader = self._reader()
+        tokens = self._tokens(reader, texts)
+        with self._computing():
+            return reader.encode(tokens).float()
+
+    def encode_pairs(self, pixels: torch.Tensor, texts: Sequence[str]) -> Encoding:
+        pairs = self._pairs
+        if pairs is None:
+            raise ModelError(f"Model {self.name!r} does not read an image together with its caption.")
+        tokens = self._tokens(self._reader(), texts)
+        return self._encoded(lambda images: pairs(images, tokens), pixels)
+
+    def count_truncated(self, texts: Sequence[str]) -> int:
+        reader = self._reader()
+        return sum(length > reader.limit for length in reader.lengths(list(texts))) if texts else 0
+
+    def _encoded(self, encode: Callable[[torch.Tensor], Encoding], pixels: torch.Tensor) -> Encoding:
         try:
             with self._computing():
-                found = self._images(pixels.to(self.device))
+                found = encode(pixels.to(self.device))
         except (ValueError, AssertionError) as error:
             size = " x ".join(str(side) for side in pixels.shape[1:])
             raise ModelError(
@@ -114,18 +142,8 @@ class NetworkEncoder:
             ) from error
         return Encoding(found.features.float(), None if found.logits is None else found.logits.float())
 
-    def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
-        reader = self._reader()
-        tokens = {name: value.to(self.device) for name, value in reader.tokenize(list(texts)).items()}
-        with self._computing():
-            return reader.encode(tokens).float()
-
-    def encode_pairs(self, pixels: torch.Tensor, texts: Sequence[str]) -> Encoding:
-        raise ModelError(f"Model {self.name!r} does not read an image together with its caption.")
-
-    def count_truncated(self, texts: Sequence[str]) -> int:
-        reader = self._reader()
-        return sum(length > reader.limit for length in reader.lengths(list(texts))) if texts else 0
+    def _tokens(self, reader: TextReader, texts: Sequence[str]) -> dict[str, torch.Tensor]:
+        return {name: value.to(self.device) for name, value in reader.tokenize(list(texts)).items()}
 
     def _reader(self) -> TextReader:
         if self._texts is None:

@@ -20,10 +20,11 @@ MODELS = Catalog(
     "model",
     {
         "pixels": "openmmlo.models.pixels:open_pixels",
-        "thp-mini": "openmmlo.models.announced:thp_mini",
-        "thp-resnext50": "openmmlo.models.announced:thp_resnext50",
-        "thp-vit-b": "openmmlo.models.announced:thp_vit_b",
-        "thp-vit-l": "openmmlo.models.announced:thp_vit_l",
+        "thp-mini": "openmmlo.models.thp.encoder:thp_mini",
+        "thp-mini-pretrained": "openmmlo.models.thp.encoder:thp_mini_pretrained",
+        "thp-resnext50": "openmmlo.models.thp.encoder:thp_resnext50",
+        "thp-vit-b": "openmmlo.models.thp.encoder:thp_vit_b",
+        "thp-vit-l": "openmmlo.models.thp.encoder:thp_vit_l",
     },
 )
 

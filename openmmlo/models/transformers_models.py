@@ -13,12 +13,21 @@ from typing import TYPE_CHECKING, Any
 
 from openmmlo.data.transforms import LibraryTransform
 from openmmlo.errors import ModelError
-from openmmlo.models.checkpoints import Checkpoint, all_files, cached_folder, has_weights, locate, small_files
+from openmmlo.models.checkpoints import (
+    Checkpoint,
+    all_files,
+    cached_folder,
+    has_processor,
+    has_weights,
+    locate,
+    read_config,
+    small_files,
+)
 from openmmlo.models.encoder import Encoding
 from openmmlo.models.last_layer import read_last_layer
 from openmmlo.models.loading import explained, quiet, weights_hint
 from openmmlo.models.network import NetworkEncoder, TextReader
-from openmmlo.models.opening import Wanted
+from openmmlo.models.opening import MODELS, Wanted
 from openmmlo.models.weights import read_weights
 from openmmlo.records import digest_of
 
@@ -32,6 +41,9 @@ PADDED = {"siglip", "siglip2", "align"}
 TEXT_LENGTH = {"align": 64, "siglip2": 64}
 """Tokens that an architecture was trained to read, where its position table is longer."""
 
+OWN_TYPES = {"thp": "openmmlo.models.thp.encoder:open_checkpoint"}
+"""Model types that transformers does not have -> what opens a folder of them."""
+
 _OF_THE_FILE = ("_name_or_path", "transformers_version", "_commit_hash", "dtype", "torch_dtype", "architectures")
 
 
@@ -42,6 +54,10 @@ def open_transformers(wanted: Wanted) -> NetworkEncoder:
         ModelError: not at hand, of another kind, or incomplete.
     """
     folder, checkpoint, state = _place(wanted)
+    own = OWN_TYPES.get(str(read_config(folder).get("model_type")))
+    if own is not None:
+        found: NetworkEncoder = MODELS.load(own)(wanted.name, folder, state, checkpoint.commit)
+        return found
     trust = wanted.trust_remote_code
     with quiet(), explained(folder):
         import transformers
@@ -53,7 +69,7 @@ def open_transformers(wanted: Wanted) -> NetworkEncoder:
         facts = {
             "library": "transformers",
             "architecture": type(model).__name__,
-            "configuration": digest_of(_settings(config)),
+            "configuration": digest_of(settings_of(config)),
             **({"revision": checkpoint.commit} if checkpoint.commit and state is None else {}),
         }
         if hasattr(model, "get_image_features"):
@@ -80,10 +96,7 @@ def _place(wanted: Wanted) -> tuple[Path, Checkpoint, dict[str, torch.Tensor] | 
         state = read_weights(weights)
         return small_files(checkpoint), checkpoint, state
     cached = checkpoint.folder or cached_folder(checkpoint)
-    processor = cached is not None and any(
-        (cached / name).is_file() for name in ("preprocessor_config.json", "processor_config.json")
-    )
-    if cached is not None and processor and has_weights(cached):
+    if cached is not None and has_processor(cached) and has_weights(cached):
         return cached, checkpoint, None
     with weights_hint():
         return all_files(checkpoint), checkpoint, None
@@ -139,7 +152,7 @@ def _class_of(auto: Any, config: Any) -> Any:
     return found[0] if isinstance(found, (tuple, list)) else found
 
 
-def _settings(config: Any) -> dict[str, Any]:
+def settings_of(config: Any) -> dict[str, Any]:
     """What of a configuration decides a feature: not where it was read, nor by which version it was written."""
     values = config.to_dict()
     for part in (values, *(item for item in values.values() if isinstance(item, dict))):
@@ -244,10 +257,11 @@ def _text_reader(model: Any, folder: Path, wanted: Wanted) -> TextReader:
     def encode(tokens: Mapping[str, torch.Tensor]) -> torch.Tensor:
         return _pooled(model.get_text_features(**tokens))
 
-    return TextReader(tokenize, encode, lengths, limit, _tokenizer_digest(tokenizer))
+    return TextReader(tokenize, encode, lengths, limit, tokenizer_digest(tokenizer))
 
 
-def _tokenizer_digest(tokenizer: Any) -> str:
+def tokenizer_digest(tokenizer: Any) -> str:
+    """SHA-256 of everything that decides a token."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     whole = backend.to_str() if backend is not None else sorted(tokenizer.get_vocab().items())
     return digest_of([type(tokenizer).__name__, whole])
