@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from openmmlo.errors import ConfigError, UnknownName
+from openmmlo.errors import UnknownName
 
 if TYPE_CHECKING:
     from openmmlo.models.thp.configuration import ThpConfig
@@ -64,24 +63,12 @@ ARCHITECTURES = {
 def config_for(architecture: str, **overrides: Any) -> ThpConfig:
     """The configuration of a named architecture, with single values replaced.
 
-    ``image_size`` also sets ``img_size`` of the image encoder, where it has one.
-
     Raises:
         UnknownName: no such architecture.
         ConfigError: no such value, or one out of range.
     """
-    from dataclasses import fields
-
-    from openmmlo.models.thp.configuration import ThpConfig
+    from openmmlo.models.thp.configuration import changed
 
     if architecture not in ARCHITECTURES:
         raise UnknownName("architecture", architecture, ARCHITECTURES)
-    known = {item.name for item in fields(ThpConfig)}
-    for name in overrides:
-        if name not in known:
-            near = get_close_matches(name, known, n=1)
-            raise ConfigError(f"A T-hp model has no value {name!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
-    values = {"architecture": architecture, **ARCHITECTURES[architecture].values, **overrides}
-    if "image_size" in overrides and "image_options" not in overrides and "img_size" in values.get("image_options", {}):
-        values["image_options"] = {**values["image_options"], "img_size": overrides["image_size"]}
-    return ThpConfig(**values)
+    return changed({"architecture": architecture, **ARCHITECTURES[architecture].values}, **overrides)

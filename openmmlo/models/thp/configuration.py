@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from difflib import get_close_matches
 from typing import Any, Literal, get_args
 
 from transformers import PreTrainedConfig
@@ -125,3 +127,27 @@ class ThpConfig(PreTrainedConfig):  # type: ignore[misc]
     def _least(self, name: str, least: int) -> None:
         if getattr(self, name) < least:
             raise ConfigError(f"{name} is {getattr(self, name)}; expected at least {least}.")
+
+
+def changed(values: dict[str, Any], **changes: Any) -> ThpConfig:
+    """A configuration of ``values`` with some replaced.
+
+    ``image_size`` also sets ``img_size`` of the image encoder, where it has one.
+
+    Raises:
+        ConfigError: no such value, or one out of range.
+    """
+    known = {item.name for item in fields(ThpConfig)}
+    for name in changes:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            raise ConfigError(f"A T-hp model has no value {name!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
+    options = values.get("image_options") or {}
+    if "image_size" in changes and "img_size" in options:
+        changes.setdefault("image_options", {**options, "img_size": changes["image_size"]})
+    return ThpConfig(**{**values, **changes})
+
+
+def values_of(config: ThpConfig) -> dict[str, Any]:
+    """Every value of a configuration, as :func:`changed` takes them."""
+    return {item.name: getattr(config, item.name) for item in fields(config)}

@@ -10,6 +10,7 @@ from torch import nn
 
 from openmmlo.models.thp.configuration import NEUTRAL_SCALE, HeadKind
 from openmmlo.models.thp.router import Expert, Routed, Router
+from openmmlo.spherical.similarity import SIMILARITIES, cosines
 
 
 class SphericalHead(nn.Module):
@@ -40,16 +41,45 @@ class SphericalHead(nn.Module):
         top_k: int | None = None,
     ) -> None:
         super().__init__()
-        raise NotImplementedError
+        self.kind = kind
+        self.kappa = kappa
+        self.scale_start = scale_start
+        self.adapter = Expert(width) if experts == 1 else Router(width, experts, top_k, kappa)
+        self.centres = nn.Parameter(torch.empty(classes, width))
+        self.scale = None if kind == "linear" else nn.Parameter(torch.empty(()))
+        self.bias = nn.Parameter(torch.empty(classes)) if kind == "linear" else None
+        self.reset_parameters()
 
     def adapt(self, states: torch.Tensor) -> Routed:
         """(B, W) -> the features that the class layer reads, and how they were routed."""
-        raise NotImplementedError
+        if isinstance(self.adapter, Router):
+            routed: Routed = self.adapter(states)
+            return routed
+        one = torch.ones((), device=states.device)
+        return Routed(self.adapter(states), one.expand(len(states), 1), one)
 
     def logits(self, features: torch.Tensor) -> torch.Tensor:
         """(B, W) -> (B, C) float32."""
-        raise NotImplementedError
+        if self.scale is None:
+            return F.linear(features, self.centres, self.bias).float()
+        compared: torch.Tensor = SIMILARITIES.load(self.kind)(cosines(features, self.centres), self.kappa)
+        return compared * self.multiplier()
+
+    def multiplier(self) -> torch.Tensor:
+        """What similarities are multiplied by, 1 + softplus(a): scalar; 1 in a linear head."""
+        if self.scale is None:
+            return torch.ones((), device=self.centres.device)
+        return F.softplus(self.scale.float()) + 1
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
         """(B, W) -> (B, C): :meth:`adapt`, then :meth:`logits`."""
         return self.logits(self.adapt(states).features)
+
+    def reset_parameters(self) -> None:
+        """Random centres, the scale at its start; the adapter's layers stay as torch makes them."""
+        if self.bias is not None:
+            nn.init.normal_(self.centres, 0.0, self.centres.shape[1] ** -0.5)
+            nn.init.zeros_(self.bias)
+        if self.scale is not None:
+            nn.init.normal_(self.centres)
+            nn.init.constant_(self.scale, math.log(math.expm1(self.scale_start - 1)))

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
+from openmmlo.spherical.similarity import cosines, thp
+
 
 class Routed(NamedTuple):
     """What the class layer reads.
@@ -49,7 +51,8 @@ class Router(nn.Module):
         kappa: of the similarity.
 
     (B, W) -> :class:`Routed`. ``balance`` takes f_e, the share of the batch whose best expert is e, and q_e, the mean
-    weight before experts are left out; the gradient is through q_e.
+    weight before experts are left out; the gradient is through q_e. With ``top_k=1`` the one weight is 1, so nothing
+    but the balance moves the centres.
     """
 
     def __init__(self, width: int, experts: int, top_k: int | None = None, kappa: float = 16.0) -> None:
@@ -64,7 +67,17 @@ class Router(nn.Module):
         self.reset_parameters()
 
     def forward(self, states: torch.Tensor) -> Routed:
-        raise NotImplementedError
+        likeness = thp(cosines(states, self.centres), self.kappa)
+        whole = (F.softplus(self.scale.float()) + 1) * likeness
+        weights = whole.softmax(-1)
+        count = len(self.experts)
+        chosen = F.one_hot(weights.argmax(-1), count).to(weights.dtype).mean(0)
+        balance = count * (chosen * weights.mean(0)).sum()
+        if self.top_k is not None:
+            kept, which = weights.topk(self.top_k, dim=-1)
+            weights = torch.zeros_like(weights).scatter(-1, which, kept / kept.sum(-1, keepdim=True))
+        answers = torch.stack([expert(states) for expert in self.experts], 1)
+        return Routed((weights.unsqueeze(-1) * answers).sum(1), weights, balance)
 
     def reset_parameters(self) -> None:
         """Random centres; the scale starts at 1 + softplus(0)."""

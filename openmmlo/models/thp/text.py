@@ -7,7 +7,7 @@ BERT, whose weights fit. Letters: B images, M texts, T tokens, P places of an im
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -59,13 +59,20 @@ class TextTransformer(nn.Module):
         """(B, P, image width) -> keys and values for each layer."""
         return tuple(layer.crossattention.look_at(image_tokens) for layer in self.encoder.layer)
 
-    def encode(self, tokens: torch.Tensor, mask: torch.Tensor, memory: Memory | None = None) -> torch.Tensor:
-        """(M, T) int64, (M, T) -> (M, T, W); with a memory of M images each text also reads its image."""
+    def encode(
+        self, tokens: torch.Tensor, mask: torch.Tensor, memory: Memory | None = None, first: bool = False
+    ) -> torch.Tensor:
+        """(M, T) int64, (M, T) -> (M, T, W); with a memory of M images each text also reads its image.
+
+        Args:
+            first: give (M, 1, W), the first token's state alone; the last layer then computes no other.
+        """
         seen = mask.bool()[:, None, None, :]
         states = self.embeddings(tokens)
+        last = len(self.encoder.layer) - 1
         for number, layer in enumerate(self.encoder.layer):
             image = None if memory is None else memory[number]
-            states = self._through(layer, states, seen, image)
+            states = self._through(layer, states, seen, image, first and number == last)
         return states
 
     def decode(self, tokens: torch.Tensor, memory: Memory) -> torch.Tensor:
@@ -91,13 +98,11 @@ class TextTransformer(nn.Module):
             states = layer.rest(layer.causal_attention(states, seen), memory[number])
         return states[:, 0], tuple(now)
 
-    def _through(
-        self, layer: Layer, states: torch.Tensor, mask: torch.Tensor | None, image: KeysValues | None
-    ) -> torch.Tensor:
+    def _through(self, layer: nn.Module, *values: Any) -> torch.Tensor:
         if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
-            found: torch.Tensor = checkpoint(layer, states, mask, image, use_reentrant=False)
+            found: torch.Tensor = checkpoint(layer, *values, use_reentrant=False)
         else:
-            found = layer(states, mask, image)
+            found = layer(*values)
         return found
 
     def reset_parameters(self) -> None:
@@ -155,10 +160,17 @@ class Layer(nn.Module):
         self.intermediate = Intermediate(config)
         self.output = Residual(config, config.text_intermediate)
 
-    def forward(self, states: torch.Tensor, mask: torch.Tensor | None, image: KeysValues | None) -> torch.Tensor:
-        """(M, T, W) -> (M, T, W); ``mask`` (M, 1, 1, T) bool is the encoder's, without one it decodes."""
+    def forward(
+        self, states: torch.Tensor, mask: torch.Tensor | None, image: KeysValues | None, first: bool = False
+    ) -> torch.Tensor:
+        """(M, T, W) -> (M, T, W), or (M, 1, W) with ``first``.
+
+        Args:
+            mask: (M, 1, 1, T) bool for the encoder; without one the layer decodes.
+        """
         own = self.causal_attention if mask is None else self.attention
-        states = own(states, own.look_at(states), mask, causal=mask is None)
+        seen = own.look_at(states)
+        states = own(states[:, :1] if first else states, seen, mask, causal=mask is None)
         return self.rest(states, image)
 
     def rest(self, states: torch.Tensor, image: KeysValues | None) -> torch.Tensor:

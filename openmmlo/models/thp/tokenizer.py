@@ -5,14 +5,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from openmmlo.errors import ConfigError, DataError, ModelError
+from openmmlo.models.checkpoints import first_line, require_files
+from openmmlo.records import MASK
 
 if TYPE_CHECKING:
     import torch
 
-MARKS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]", "[ENC]")
-"""The first entries of a trained vocabulary, in this order."""
+MARKS = {
+    "pad_token": "[PAD]",
+    "unk_token": "[UNK]",
+    "cls_token": "[CLS]",
+    "sep_token": "[SEP]",
+    "mask_token": "[MASK]",
+}
+"""BERT's marks, by the names that transformers gives them."""
+
+FRONT = ("[DEC]", "[ENC]")
+"""The marks in front of a text beside [CLS], in the order in which the released checkpoints number them."""
+
+_MASKED = re.compile(rf"{re.escape(MASK)}(?:s\b)?")
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Any:
@@ -22,10 +39,34 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Any:
         vocabulary: entries at most, marks included.
 
     Raises:
-        ConfigError: a vocabulary that the marks and letters alone fill.
-        DataError: no text.
+        ConfigError: a vocabulary that marks and letters alone fill.
+        DataError: no word in the texts.
     """
-    raise NotImplementedError
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    marks = [*MARKS.values(), *FRONT]
+    backend = Tokenizer(models.WordPiece(unk_token=MARKS["unk_token"]))
+    backend.normalizer = normalizers.BertNormalizer(lowercase=True)
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.decoder = decoders.WordPiece()
+    trainer = trainers.WordPieceTrainer(vocab_size=vocabulary, special_tokens=marks, show_progress=False)
+    backend.train_from_iterator(_without_masks(texts), trainer)
+    size = backend.get_vocab_size()
+    if size <= len(marks):
+        raise DataError("No word in the texts that the tokenizer is trained on; expected captions.")
+    if size > vocabulary:
+        raise ConfigError(
+            f"A vocabulary of {vocabulary:,} is too small: marks and the letters of the captions are {size:,} entries. "
+            "Set it well above that."
+        )
+    ends = [(mark, backend.token_to_id(mark)) for mark in (MARKS["cls_token"], MARKS["sep_token"])]
+    backend.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
+    return PreTrainedTokenizerFast(tokenizer_object=backend, padding_side="right", truncation_side="right", **MARKS)
+
+
+def _without_masks(texts: Iterable[str]) -> Iterator[str]:
+    return (_MASKED.sub(" ", text.lower()) for text in texts)
 
 
 def open_tokenizer(name: str) -> Any:
@@ -37,23 +78,64 @@ def open_tokenizer(name: str) -> Any:
         ModelError: it is neither a folder with a tokenizer nor cached nor on a Hub that can be reached, or it has no
             [CLS], [SEP], [MASK] and [PAD].
     """
-    raise NotImplementedError
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    folder = Path(name).expanduser()
+    local = folder.is_dir()
+    if not local:
+        require_files(name, ("tokenizer.json", "vocab.txt"))
+    try:
+        if local:
+            tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+        else:
+            tokenizer = AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{name!r} holds no tokenizer that can be read: {first_line(str(error))}") from error
+    absent = [mark for mark in MARKS if getattr(tokenizer, mark, None) is None]
+    if absent:
+        raise ModelError(f"The tokenizer of {name!r} has no {', '.join(absent)}; expected one of BERT's kind.")
+    known = tokenizer.get_vocab()
+    tokenizer.add_tokens([mark for mark in FRONT if mark not in known], special_tokens=True)
+    return tokenizer
 
 
 def token_ids(tokenizer: Any) -> dict[str, int]:
-    """What a :class:`ThpConfig` says of a tokenizer: ``vocab_size``, ``pad_token_id`` ... ``dec_token_id``."""
-    raise NotImplementedError
+    """What a ``ThpConfig`` says of a tokenizer: ``vocab_size``, ``pad_token_id`` ... ``dec_token_id``."""
+    names = {name: getattr(tokenizer, f"{name}_token_id") for name in ("pad", "cls", "sep", "mask")}
+    names |= {"dec": tokenizer.convert_tokens_to_ids(FRONT[0]), "enc": tokenizer.convert_tokens_to_ids(FRONT[1])}
+    return {"vocab_size": len(tokenizer), **{f"{name}_token_id": int(number) for name, number in names.items()}}
 
 
 def tokenize(tokenizer: Any, texts: Sequence[str], length: int) -> tuple[torch.Tensor, torch.Tensor]:
     """B texts -> tokens (B, T) int64 and mask (B, T) int64, T the longest of them, at most ``length``.
 
-    Each is [CLS] ... [SEP], padded on the right. ``[mask]`` and ``[mask]s`` become [MASK]. A longer text is cut before
-    its [SEP]: count those beforehand with :func:`lengths`.
+    Each is [CLS] ... [SEP], padded on the right. ``[mask]`` and ``[mask]s`` become [MASK]; other marks are words like
+    any. A longer text is cut before its [SEP]: count those beforehand with :func:`lengths`.
+
+    Raises:
+        ValueError: no text, or a length below 3.
     """
-    raise NotImplementedError
+    if not texts or length < 3:
+        raise ValueError(f"{len(texts)} texts of at most {length} tokens; expected some, of 3 or more.")
+    found = tokenizer(
+        _prepared(tokenizer, texts),
+        padding=True,
+        padding_side="right",
+        truncation=True,
+        max_length=length,
+        return_tensors="pt",
+    )
+    return found["input_ids"], found["attention_mask"]
 
 
 def lengths(tokenizer: Any, texts: Sequence[str]) -> list[int]:
     """Tokens of each text uncut, [CLS] and [SEP] included."""
-    raise NotImplementedError
+    if not texts:
+        return []
+    found = tokenizer(_prepared(tokenizer, texts), padding=False, truncation=False, verbose=False)
+    return [len(ids) for ids in found["input_ids"]]
+
+
+def _prepared(tokenizer: Any, texts: Sequence[str]) -> list[str]:
+    """Lower case, in which no mark of the tokenizer is left, then its own mask for ours."""
+    return [_MASKED.sub(tokenizer.mask_token, text.lower()) for text in texts]
