@@ -331,23 +331,24 @@ class _Run:
 
     def _validate(self, done: int) -> None:
         """Measures over what is held out, over all processes; without it, nothing."""
-        totals: dict[str, list[float]] = {}
+        totals: dict[str, torch.Tensor] = {}
         self.objective.eval()
         state = replace(self._state(done - 1), step=done)
         with torch.no_grad(), self.accelerator.autocast():
             for batch in self.feed.validation(self.rank, self.world, self.device):
-                for name, (value, count) in self.objective.validate(batch, state).items():
-                    total = totals.setdefault(name, [0.0, 0])
-                    total[0], total[1] = total[0] + float(value), total[1] + int(count)
+                for name, found in self.objective.validate(batch, state).items():
+                    pair = torch.stack([torch.as_tensor(part, dtype=torch.float64) for part in found])
+                    totals[name] = totals[name] + pair if name in totals else pair
         self.objective.train()
         if self.world > 1:
             shares = gather_object([totals])
             totals = {
-                name: [sum(share[name][at] for share in shares if name in share) for at in (0, 1)]
+                name: torch.stack([share[name] for share in shares if name in share]).sum(0)
                 for name in sorted({name for share in shares for name in share})
             }
         if totals:
-            measured = {f"{VALIDATION}{name}": value / count for name, (value, count) in totals.items() if count}
+            counted = {f"{VALIDATION}{name}": pair[:, pair[1] > 0] for name, pair in totals.items()}
+            measured = {name: float((pair[0] / pair[1]).mean()) for name, pair in counted.items() if pair.numel()}
             self._add({"step": done, **measured})
 
     def _add(self, row: Row) -> None:

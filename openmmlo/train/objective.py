@@ -45,8 +45,11 @@ class Objective(Protocol):
         """Once a step, after the weights changed: clamps what must stay within bounds."""
         ...
 
-    def validate(self, batch: Batch, state: StepState) -> Mapping[str, tuple[float, int]]:
+    def validate(self, batch: Batch, state: StepState) -> Mapping[str, tuple[Any, Any]]:
         """Measures of one validation batch, each as (sum, count), so that batches and processes add up to a mean.
+
+        Sum and count are numbers, or tensors (C,) on the CPU, one entry a class: then the mean over the classes that
+        have a count is taken of their means.
 
         It changes nothing: no queue, no momentum copy.
         """
