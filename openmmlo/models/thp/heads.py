@@ -55,8 +55,8 @@ class SphericalHead(nn.Module):
         if isinstance(self.adapter, Router):
             routed: Routed = self.adapter(states)
             return routed
-        one = torch.ones((), device=states.device)
-        return Routed(self.adapter(states), one.expand(len(states), 1), one)
+        whole = torch.ones((len(states), 1), device=states.device)
+        return Routed(self.adapter(states), whole, whole)
 
     def logits(self, features: torch.Tensor) -> torch.Tensor:
         """(B, W) -> (B, C) float32."""

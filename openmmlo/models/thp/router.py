@@ -17,12 +17,32 @@ class Routed(NamedTuple):
     Attributes:
         features: (B, W).
         weights: (B, E) of each expert's answer; they sum to one.
-        balance: scalar, the load-balance value E * sum_e f_e * q_e, 1 where all experts are used alike.
+        probabilities: (B, E) the same before experts are left out.
     """
 
     features: torch.Tensor
     weights: torch.Tensor
-    balance: torch.Tensor
+    probabilities: torch.Tensor
+
+    @property
+    def balance(self) -> torch.Tensor:
+        """Scalar, :func:`load_balance` of this batch."""
+        return load_balance(self.probabilities, first_choices(self.probabilities))
+
+
+def first_choices(probabilities: torch.Tensor) -> torch.Tensor:
+    """(B, E) -> (E,) f_e, the share of the batch whose best expert is e."""
+    return F.one_hot(probabilities.argmax(-1), probabilities.shape[-1]).to(probabilities.dtype).mean(0)
+
+
+def load_balance(probabilities: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
+    """E * sum_e f_e * q_e, q_e the mean probability: scalar, 1 where all experts are used alike.
+
+    Args:
+        probabilities: (B, E); the gradient is through these.
+        shares: (E,) f_e, of this batch or of the global batch that it is a part of.
+    """
+    return len(shares) * (shares * probabilities.mean(0)).sum()
 
 
 class Expert(nn.Module):
@@ -50,9 +70,7 @@ class Router(nn.Module):
         top_k: experts that a sample keeps, their weights renormalised; None keeps all.
         kappa: of the similarity.
 
-    (B, W) -> :class:`Routed`. ``balance`` takes f_e, the share of the batch whose best expert is e, and q_e, the mean
-    weight before experts are left out; the gradient is through q_e. With ``top_k=1`` the one weight is 1, so nothing
-    but the balance moves the centres.
+    (B, W) -> :class:`Routed`. With ``top_k=1`` the one weight is 1, so nothing but the load balance moves the centres.
     """
 
     def __init__(self, width: int, experts: int, top_k: int | None = None, kappa: float = 16.0) -> None:
@@ -69,15 +87,12 @@ class Router(nn.Module):
     def forward(self, states: torch.Tensor) -> Routed:
         likeness = thp(cosines(states, self.centres), self.kappa)
         whole = (F.softplus(self.scale.float()) + 1) * likeness
-        weights = whole.softmax(-1)
-        count = len(self.experts)
-        chosen = F.one_hot(weights.argmax(-1), count).to(weights.dtype).mean(0)
-        balance = count * (chosen * weights.mean(0)).sum()
+        weights = probabilities = whole.softmax(-1)
         if self.top_k is not None:
             kept, which = weights.topk(self.top_k, dim=-1)
             weights = torch.zeros_like(weights).scatter(-1, which, kept / kept.sum(-1, keepdim=True))
         answers = torch.stack([expert(states) for expert in self.experts], 1)
-        return Routed((weights.unsqueeze(-1) * answers).sum(1), weights, balance)
+        return Routed((weights.unsqueeze(-1) * answers).sum(1), weights, probabilities)
 
     def reset_parameters(self) -> None:
         """Random centres; the scale starts at 1 + softplus(0)."""
