@@ -52,8 +52,16 @@ def cosines(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     check_widths(x, y)
     dtype = torch.promote_types(torch.promote_types(x.dtype, y.dtype), torch.float32)
     with _without_autocast(x.device.type):
-        products = normalize(x.to(dtype), dim=-1) @ normalize(y.to(dtype), dim=-1).mT
-        return products.clamp(-1, 1)
+        return unit_cosines(normalize(x.to(dtype), dim=-1), normalize(y.to(dtype), dim=-1))
+
+
+def unit_cosines(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """The same for rows that are unit already, in one float type; nothing is copied, so y may be a large queue.
+
+    x (..., B, D), y (..., M, D) -> (..., B, M).
+    """
+    with _without_autocast(x.device.type):
+        return (x @ y.mT).clamp(-1, 1)
 
 
 def thp(cosine: Values, kappa: Any = 16.0) -> Values:
