@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from openmmlo.losses.soft_targets import soft_target_cross_entropy
+from openmmlo.spherical.similarity import unit_cosines
 
 Similarity = Callable[[Tensor], Tensor]
 """Cosines -> logits: the similarity over the temperature."""
@@ -28,12 +29,11 @@ class Keys:
 
     def logits(self, queries: Tensor, similarity: Similarity) -> Tensor:
         """(B, D) unit queries -> (B, M + Q) float32."""
-        with torch.autocast(queries.device.type, enabled=False):
-            queries = queries.float()
-            cosines = queries @ self.batch.T
-            if self.queue is not None:
-                cosines = torch.cat([cosines, queries @ self.queue], dim=1)
-            return similarity(cosines.clamp(-1.0, 1.0))
+        queries = queries.float()
+        cosines = unit_cosines(queries, self.batch)
+        if self.queue is not None:
+            cosines = torch.cat([cosines, unit_cosines(queries, self.queue.T)], dim=1)
+        return similarity(cosines)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,9 +10,10 @@ from torch.nn import functional
 
 from openmmlo.losses.soft_targets import soft_target_cross_entropy
 from openmmlo.models.thp.momentum import MomentumPair
+from openmmlo.models.thp.router import first_choices, load_balance
 from openmmlo.train.batch import Batch
-from openmmlo.train.objectives.balance import load_balance
 from openmmlo.train.objectives.draws import uniforms
+from openmmlo.train.objectives.gathering import summed
 from openmmlo.train.objectives.groups import freeze, parameter_groups
 from openmmlo.train.objectives.ramp import ramp
 from openmmlo.train.state import StepState
@@ -115,7 +116,8 @@ class Finetuning(nn.Module):
             taught = self._taught(self.momentum.teacher, batch.pixels, image_tokens, fused, tokens, mask)
         losses = {"classes": soft_target_cross_entropy(logits, batch.labels, taught, share)}
         if self.model.config.router_top_k is not None and self.model.config.experts > 1:
-            losses["balance"] = self.balance * load_balance(routed.probabilities, state)
+            shares = summed(first_choices(routed.probabilities), state) / state.world
+            losses["balance"] = self.balance * load_balance(routed.probabilities, shares)
         return {"loss": torch.stack(list(losses.values())).sum(), **losses}
 
     @property

@@ -122,7 +122,7 @@ class Pretraining(nn.Module):
         image_keys, text_keys = (Keys(arriving[name], self._queued(name)) for name in ("image", "text"))
         own = own_rows(len(batch), state, both.device)
         share = ramp(self.alpha, self.alpha_epochs, state)
-        return contrast(images, texts, image_keys, text_keys, own, self.model.scaled_similarities, share)
+        return contrast(images, texts, image_keys, text_keys, own, self.model.similarity_logits, share)
 
     def _queued(self, name: str) -> Tensor | None:
         return None if self.queue is None else self.queue[name]
@@ -134,11 +134,8 @@ class Pretraining(nn.Module):
                 f"A batch of {rows} pair for contrastive learning, which compares pairs with each other; expected at "
                 "least 2. Raise batch_size, or lower accumulation."
             )
-        if self.queue is not None and self.queue.size % rows:
-            raise ValueError(
-                f"The queue holds {self.queue.size:,} keys and a batch has {rows:,} pairs; expected a multiple, since "
-                f"whole batches enter and leave. The nearest: {max(1, round(self.queue.size / rows)) * rows:,}."
-            )
+        if self.queue is not None:
+            self.queue.check(rows)
 
     def before_step(self, state: StepState) -> None:
         """The momentum copies move towards the model."""
