@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,31 +42,50 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Any:
         ConfigError: a vocabulary that marks and letters alone fill.
         DataError: no word in the texts.
     """
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    from tokenizers import decoders, models, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
     marks = [*MARKS.values(), *FRONT]
-    backend = Tokenizer(models.WordPiece(unk_token=MARKS["unk_token"]))
-    backend.normalizer = normalizers.BertNormalizer(lowercase=True)
-    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    backend.decoder = decoders.WordPiece()
-    trainer = trainers.WordPieceTrainer(vocab_size=vocabulary, special_tokens=marks, show_progress=False)
-    backend.train_from_iterator(_without_masks(texts), trainer)
-    size = backend.get_vocab_size()
-    if size <= len(marks):
+    cleaned = [_MASKED.sub(" ", text.lower()) for text in texts]
+    draft = _untrained(models.WordPiece(unk_token=MARKS["unk_token"]))
+    # The trainer numbers letters within a word as it meets them, in an order that differs from process to process:
+    # they are announced to it as marks, and the tokenizer is made anew from the vocabulary alone.
+    letters = sorted(f"##{letter}" for letter in _letters_within(draft, cleaned))
+    trainer = trainers.WordPieceTrainer(vocab_size=vocabulary, special_tokens=[*marks, *letters], show_progress=False)
+    draft.train_from_iterator(cleaned, trainer)
+    entries = draft.get_vocab()
+    if len(entries) <= len(marks):
         raise DataError("No word in the texts that the tokenizer is trained on; expected captions.")
-    if size > vocabulary:
+    if len(entries) > vocabulary:
         raise ConfigError(
-            f"A vocabulary of {vocabulary:,} is too small: marks and the letters of the captions are {size:,} entries. "
-            "Set it well above that."
+            f"A vocabulary of {vocabulary:,} is too small: marks and the letters of the captions are {len(entries):,} "
+            "entries. Set it well above that."
         )
-    ends = [(mark, backend.token_to_id(mark)) for mark in (MARKS["cls_token"], MARKS["sep_token"])]
+    backend = _untrained(models.WordPiece(entries, unk_token=MARKS["unk_token"]))
+    backend.add_special_tokens(marks)
+    backend.decoder = decoders.WordPiece()
+    ends = [(mark, entries[mark]) for mark in (MARKS["cls_token"], MARKS["sep_token"])]
     backend.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
     return PreTrainedTokenizerFast(tokenizer_object=backend, padding_side="right", truncation_side="right", **MARKS)
 
 
-def _without_masks(texts: Iterable[str]) -> Iterator[str]:
-    return (_MASKED.sub(" ", text.lower()) for text in texts)
+def _untrained(model: Any) -> Any:
+    """A tokenizer that cuts texts into words as BERT does."""
+    from tokenizers import Tokenizer, normalizers, pre_tokenizers
+
+    backend = Tokenizer(model)
+    backend.normalizer = normalizers.BertNormalizer(lowercase=True)
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    return backend
+
+
+def _letters_within(backend: Any, texts: Iterable[str]) -> set[str]:
+    """Letters that stand behind another one in some word."""
+    found: set[str] = set()
+    for text in texts:
+        for word, _ in backend.pre_tokenizer.pre_tokenize_str(backend.normalizer.normalize_str(text)):
+            found.update(word[1:])
+    return found
 
 
 def open_tokenizer(name: str) -> Any:
