@@ -75,13 +75,12 @@ class ThpDistribution(Distribution):  # type: ignore[misc]
         if isinstance(kappa, torch.Tensor):
             dtype = torch.promote_types(dtype, kappa.dtype)
         concentration = torch.as_tensor(kappa, dtype=dtype, device=loc.device)
-        try:
-            batch_shape = torch.broadcast_shapes(loc.shape[:-1], concentration.shape)
-        except RuntimeError as error:
+        batch_shape = _common_shape(loc[..., 0], concentration)
+        if batch_shape is None:
             raise SphericalError(
                 f"{NAME}: kappa of shape {tuple(concentration.shape)} does not broadcast with the leading dimensions "
                 f"of loc, {tuple(loc.shape[:-1])}."
-            ) from error
+            )
         if self._validate_args if validate_args is None else validate_args:
             check_unit(loc, "loc", NAME)
             check_positive(concentration, NAME)
@@ -150,7 +149,7 @@ class ThpDistribution(Distribution):  # type: ignore[misc]
         # Half the squared distance is 1 - cos of unit vectors, and keeps its digits near the centre.
         gap = (value - self.loc).square().sum(dim=-1) / 2
         constant = normaliser.log_normaliser(self.kappa, self._d, self.eps)
-        return self._rounded(-constant - torch.log(self.eps + self.kappa * gap))
+        return self._rounded(-constant - torch.log(self.eps + self.kappa * gap).double())
 
     def sample(self, sample_shape: Any = (), generator: torch.Generator | None = None) -> torch.Tensor:
         """Exact draws, without a gradient.
@@ -191,14 +190,17 @@ class ThpDistribution(Distribution):  # type: ignore[misc]
         return wide.to(self.loc.dtype)
 
     def _validate_sample(self, value: torch.Tensor) -> None:
-        expected = self.batch_shape + self.event_shape
-        try:
-            fits = value.shape[-1:] == self.event_shape and torch.broadcast_shapes(value.shape, expected) is not None
-        except RuntimeError:
-            fits = False
-        if not fits:
+        if value.shape[-1:] != self.event_shape or _common_shape(value, self.loc) is None:
             raise SphericalError(
                 f"{NAME}: value of shape {tuple(value.shape)}; expected one that ends in d = {self._d} and broadcasts "
-                f"with {tuple(expected)}."
+                f"with {tuple(self.loc.shape)}."
             )
         check_unit(value, "value", NAME)
+
+
+def _common_shape(one: torch.Tensor, other: torch.Tensor) -> torch.Size | None:
+    """The shape that both broadcast to, if any; ``torch.broadcast_shapes`` would first load a package for seconds."""
+    try:
+        return torch.broadcast_tensors(one, other)[0].shape
+    except RuntimeError:
+        return None

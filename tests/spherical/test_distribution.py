@@ -82,7 +82,7 @@ def test_float32_agrees_with_float64(d: int, kappa: float) -> None:
     exact = ThpDistribution(normalize(loc.double(), dim=0), kappa).log_prob(normalize(x.double(), dim=-1))
     assert found.dtype == torch.float32
     steps = np.spacing(np.float32(exact.abs().max().item()))
-    torch.testing.assert_close(found.double(), exact, rtol=0, atol=float(0.6 * steps) + 4e-6)
+    torch.testing.assert_close(found.double(), exact, rtol=0, atol=float(0.51 * steps) + 1e-6)  # rounded once
 
 
 def test_the_peak_keeps_its_digits_in_float32() -> None:
