@@ -14,6 +14,7 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
 
 from openmmlo.errors import ConfigError
+from openmmlo.models.loading import device_kind
 from openmmlo.train.recipe import Precision
 
 
@@ -24,20 +25,15 @@ def start_processes(device: str, precision: Precision) -> Accelerator:
         device: auto, cpu, mps, cuda or cuda:N; under several processes each takes its own, and N means nothing.
 
     Raises:
-        ConfigError: no such device, or one that does not compute in this precision.
+        ModelError: no such device.
+        ConfigError: it does not compute in this precision.
     """
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    kind = device.partition(":")[0]
-    if kind not in {"auto", "cpu", "mps", "cuda"}:
-        raise ConfigError(f"device is {device!r}; expected auto, cpu, mps, cuda or cuda:N.")
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"device is {device!r} and torch finds no CUDA device. openmmlo doctor tells more.")
-    if kind == "mps" and not torch.backends.mps.is_available():
-        raise ConfigError("device is 'mps' and torch finds no Apple GPU.")
+    kind = device_kind(device)
     before = os.environ.get("ACCELERATE_TORCH_DEVICE")
     if not several:
         AcceleratorState._reset_state(reset_partial_state=True)  # of an earlier run in this process
-        if kind not in {"auto", "cpu"}:
+        if device != "auto" and kind != "cpu":
             os.environ["ACCELERATE_TORCH_DEVICE"] = device
     else:
         AcceleratorState._reset_state()
