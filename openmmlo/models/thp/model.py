@@ -94,7 +94,11 @@ class ThpModel(PreTrainedModel):  # type: ignore[misc]
             module.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """The scalars at their start; parts have their own."""
+        """The scalars at their start, the text part as BERT; other parts have their own.
+
+        transformers does not ask modules that hold parts alone and no weights, such as the text part.
+        """
+        self.text.reset_parameters()
         nn.init.constant_(self.temperature, self.config.temperature)
         if isinstance(self.kappa, nn.Parameter):
             nn.init.constant_(self.kappa, self.config.kappa)
