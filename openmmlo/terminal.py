@@ -358,13 +358,22 @@ class ProgressBar:
             if self.unit is not None:
                 self._bar.set_postfix(failed=self._failed, refresh=False)
             self._bar.update(rows)
-        elif time.monotonic() - self._spoke >= self.seconds:
+        else:
+            self._speak()
+
+    def _speak(self) -> None:
+        """A line, where the last one is long enough ago."""
+        if time.monotonic() - self._spoke >= self.seconds:
             self._spoke = time.monotonic()
             self.say(self.line())
 
+    def _rate(self) -> float:
+        """Units a second since the start."""
+        return (self._done - self._before) / max(time.monotonic() - self._started, 1e-9)
+
     def line(self) -> str:
         """Where the build stands, as one line of text."""
-        rate = (self._done - self._before) / max(time.monotonic() - self._started, 1e-9)
+        rate = self._rate()
         left = f"{duration((self._total - self._done) / rate)} left" if rate > 0 else "time left unknown"
         if self.unit is None:
             done, total, each = (count / 10**6 for count in (self._done, self._total, rate))
