@@ -36,6 +36,11 @@ class ArrayImage:
     def locator(self) -> str:
         return f"{self.member}#{self.row}"
 
+    @property
+    def file(self) -> Path:
+        """Where the array lies: the archive, or its member in the folder that was extracted from it."""
+        return self.archive / self.member if self.archive.is_dir() else self.archive
+
     def read(self) -> bytes:
         try:
             if self.row < 0:

@@ -102,7 +102,7 @@ def images_digest(samples: Sequence[Sample]) -> str:
     """SHA-256 of what is known of the images without reading them.
 
     Of an image file: its size and the time of its last change. Of any other: its locator, with size and time of the
-    archive it lies in. Of one that its source found missing: that.
+    archive that it lies in, or of that member of an unpacked archive. Of one that its source found missing: that.
     """
     digest = hashlib.sha256()
     archives: dict[Path, str] = {}
@@ -134,7 +134,9 @@ def file_stamp(path: Path) -> str:
 
 
 def _archive(image: Any) -> Path | None:
-    """The file that a reference into an archive holds in one of its fields."""
+    """The file that a reference into an archive reads: its ``file``, else the path that is one of its fields."""
+    if isinstance(file := getattr(image, "file", None), Path):
+        return file
     if not dataclasses.is_dataclass(image):
         return None
     values = (getattr(image, item.name) for item in dataclasses.fields(image))
