@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from openmmlo import __version__, cli_data, cli_eval
+from openmmlo import __version__, cli_data, cli_eval, cli_train
 from openmmlo import cli_options as option
 from openmmlo.errors import ConfigError, OpenmmloError, UnknownName
 
@@ -30,7 +30,7 @@ DONE, INTERNAL_ERROR, BAD_INPUT, SAMPLES_FAILED, CHECK_FAILED, STOPPED = 0, 1, 2
 
 app = typer.Typer(
     name="openmmlo",
-    help="Build captioned, masked long-tailed data sets; benchmark models on them. "
+    help="Build captioned, masked long-tailed data sets; train and benchmark models on them. "
     "Exit codes: 0 done, 1 internal error, 2 bad input, 3 finished with failed samples, 4 a check failed, 130 stopped.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -172,7 +172,8 @@ def list_names(
     kind: Annotated[
         str | None,
         typer.Argument(
-            metavar="[sources|captioners|recipes|benchmarks|models|detectors|classifiers|metrics]", show_default=False
+            metavar="[sources|captioners|recipes|pretraining|finetuning|benchmarks|models|detectors|classifiers|metrics]",
+            show_default=False,
         ),
     ] = None,
     json: option.Json = False,
@@ -198,7 +199,9 @@ def list_names(
         for name, catalog in catalogs.items()
     } | {
         "benchmarks": lambda: {name: load_benchmark(name).title for name in benchmark_names()},
-        "recipes": lambda: {name: describe_recipe("building", name) for name in recipe_names("building")},
+    } | {
+        heading: lambda kind=kind: {name: describe_recipe(kind, name) for name in recipe_names(kind)}
+        for heading, kind in (("recipes", "building"), ("pretraining", "pretrain"), ("finetuning", "finetune"))
     }
     if kind is not None and kind not in tables:
         raise UnknownName("table", kind, tables)
@@ -212,6 +215,8 @@ for command in (
 ):  # fmt: skip
     app.command()(command)
 app.command("eval", cls=cli_eval.Evaluating)(cli_eval.evaluate)
+app.command(cls=cli_train.Training)(cli_train.pretrain)
+app.command(cls=cli_train.Training)(cli_train.finetune)
 app.command()(cli_eval.score)
 app.command()(cli_eval.compare)
 

@@ -21,8 +21,10 @@ FILTERS = {
     "lanczos": Image.Resampling.LANCZOS,
 }
 
-SMALLEST = {"crop": 0.5, "blip": 0.2}
+SMALLEST = {"crop": 0.5, "crop-flip": 0.5, "blip": 0.2}
 """Smallest share of the image's area in a random crop."""
+
+MIRRORED = frozenset({"crop-flip", "blip"})
 
 _GREY = (128, 128, 128)
 _TRIES = 10
@@ -34,13 +36,14 @@ class View:
     """How an image becomes the pixels of a training batch.
 
     ``none`` resizes to a square, as validation does. ``crop`` takes a random part of half the area or more, resized;
-    it does not mirror, for captions speak of left and right. ``blip`` is what BLIP pre-trains with (Li et al.,
-    arXiv:2201.12086, their code): a part of a fifth or more, mirrored half of the times, then two operations of
-    RandAugment (Cubuk et al., arXiv:1909.13719) at magnitude 5, each applied half of the times.
+    it does not mirror, for captions speak of left and right. ``crop-flip`` also mirrors half of the times, as the
+    paper's release trains. ``blip`` is what BLIP pre-trains with (Li et al., arXiv:2201.12086, their code): a part of
+    a fifth or more, mirrored half of the times, then two operations of RandAugment (Cubuk et al., arXiv:1909.13719)
+    at magnitude 5, each applied half of the times; at that magnitude brightness and sharpness change nothing.
 
     Attributes:
         size: of the square, in pixels.
-        augmentation: none, crop or blip.
+        augmentation: none, crop, crop-flip or blip.
         interpolation: Pillow's filter.
         seed: of the run.
     """
@@ -60,9 +63,9 @@ class View:
             return as_channels(self._resized(image, None))
         random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([self.seed, epoch, key])))
         seen = self._resized(image, random_box(image.size, SMALLEST[self.augmentation], random))
+        if self.augmentation in MIRRORED and random.random() < 0.5:
+            seen = seen.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         if self.augmentation == "blip":
-            if random.random() < 0.5:
-                seen = seen.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
             seen = randomly_augmented(seen, random)
         return as_channels(seen)
 

@@ -11,7 +11,7 @@ from openmmlo.errors import ConfigError
 from openmmlo.records import digest_of
 
 Precision = Literal["fp32", "bf16", "fp16"]
-Augmentation = Literal["none", "crop", "blip"]
+Augmentation = Literal["none", "crop", "crop-flip", "blip"]
 Wording = Literal["raw", "masked"]
 
 
@@ -38,7 +38,8 @@ class Recipe:
         clip_norm: largest norm of the gradient, in the L2 norm over all parameters; None clips nothing.
         precision: what the forward pass computes in; weights and optimiser stay float32.
         gradient_checkpointing: computes activations again in the backward pass, for memory.
-        augmentation: ``none`` (resize), ``crop`` (random resized crop, flip), ``blip`` (also BLIP's RandAugment).
+        augmentation: ``none`` (resize), ``crop`` (a random part), ``crop-flip`` (also mirrored), ``blip`` (also
+            BLIP's RandAugment).
         workers: processes that read, decode and augment; 0 does it between the steps.
         seed: of weights, order, augmentation, dropout and negatives.
         log_every: steps between lines of the log.
