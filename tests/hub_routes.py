@@ -329,7 +329,8 @@ def _lfs_batch(on: Exchange, body: bytes, repo: str, kind: str = "models") -> An
                     "href": f"{on.hub.url}/complete/{base}",
                     "header": {"chunk_size": str(on.hub.part_size), **parts},
                 }
-            verify = {"href": f"{on.hub.url}/{kind.strip('/')}/{repo}.git/info/lfs/objects/verify"}
+            prefix = "" if kind == "models" else kind
+            verify = {"href": f"{on.hub.url}/{prefix}{repo}.git/info/lfs/objects/verify"}
             answer["actions"] = {"upload": upload, "verify": verify}
         answers.append(answer)
     return on.answer({"transfer": "basic", "objects": answers})
