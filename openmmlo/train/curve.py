@@ -36,7 +36,8 @@ def draw_curve(rows: Sequence[Row], path: Path, title: str) -> None:
         for number, name in enumerate(name for name in shown if any(name in row for row in rows)):
             points = [(row["step"], row[name]) for row in rows if name in row]
             validated = name.startswith(VALIDATION)
-            label = name.removeprefix(VALIDATION).replace("_", " ") + (", validation" if validated else "")
+            label = name.removeprefix(VALIDATION).replace("_", " ")
+            label += ", validation" if validated and heading == "Loss" else ""
             axis.plot(
                 [step for step, _ in points], [value for _, value in points], label=label, linewidth=1.4,
                 linestyle="--" if validated and heading == "Loss" else "-", marker="o" if validated else None,
@@ -48,7 +49,7 @@ def draw_curve(rows: Sequence[Row], path: Path, title: str) -> None:
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
         if len(axis.lines) > 1 or heading == "Validation":
-            axis.legend(fontsize=8, frameon=False)
+            axis.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=3)
     figure.suptitle(title, fontsize=11)
     figure.savefig(path, dpi=130, metadata={"Software": None})
 

@@ -25,7 +25,8 @@ class Feed(Protocol):
     ``order`` says which samples form a step; the loop asks for the batches of one process.
     """
 
-    order: Order
+    @property
+    def order(self) -> Order: ...
 
     def training(self, first: int, steps: int, rank: int, world: int, device: torch.device) -> Iterator[Batch]:
         """The batches of steps ``first`` to ``steps`` - 1, ``order.accumulation`` of them a step."""

@@ -136,7 +136,7 @@ def tokenised(
         flat.append(tokens[mask.bool()].numpy().astype(np.int32))
         kept = mask.sum(dim=1).numpy().astype(np.int64)
         counts.append(kept)
-        full = [chunk[at] for at in np.flatnonzero(kept >= length)]
+        full = [text for text, count in zip(chunk, kept, strict=True) if count >= length]
         uncut = lengths(full) if full else []
         cut += sum(count > length for count in uncut)
         longest = max(longest, int(kept.max(initial=0)), *uncut)

@@ -84,10 +84,10 @@ def synchronise_batch_norm(objective: Any, world: int, device: torch.device) -> 
 def memory_mb(device: torch.device) -> float:
     """The most memory this process has held: of an accelerator what was allocated there, else of the process."""
     if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 10**6
+        return int(torch.cuda.max_memory_allocated(device)) / 10**6
     try:
         import resource
     except ImportError:  # Windows
         return float("nan")
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    most: int = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most / 10**6 if sys.platform == "darwin" else most * 1024 / 10**6

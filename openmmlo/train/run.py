@@ -28,7 +28,7 @@ from openmmlo.train.pairs import TokenTable, tokenised
 from openmmlo.train.processes import seed_everything, start_processes
 from openmmlo.train.recipe import Recipe
 from openmmlo.train.training_data import TrainingData, ragged, read_training_data, too_long
-from openmmlo.writing import sync_folder, write_aside
+from openmmlo.writing import space_needed, sync_folder, write_aside
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -296,12 +296,16 @@ def _save(
     identity: Mapping[str, Any], command: str, accelerator: Accelerator,
 ) -> dict[str, Any]:  # fmt: skip
     """Write the checkpoint, the picture and the card; ``training.json`` last, which says that all is there."""
+    from openmmlo.models.loading import quiet
     from openmmlo.models.thp.card import render_card
 
     recipe, model = task.recipe, objective.model
     model.config.recipe_digest = recipe.digest
-    model.save_pretrained(out)
-    tokenizer.save_pretrained(out)
+    with quiet(), space_needed(out):
+        model.save_pretrained(out)
+        tokenizer.save_pretrained(out)
+    for path in out.glob("*.safetensors"):  # which safetensors keeps from everyone else
+        path.chmod((out / "config.json").stat().st_mode)
     draw_curve(read_log(out / LOG), out / CURVE, out.resolve().name)
     validated = 0 if data.validation is None else len(data.validation)
     log = {
@@ -331,4 +335,4 @@ def device_name(accelerator: Accelerator) -> str:
     import torch
 
     device = accelerator.device
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return str(torch.cuda.get_device_name(device) if device.type == "cuda" else device.type)
