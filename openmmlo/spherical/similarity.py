@@ -74,7 +74,8 @@ def thp(cosine: Values, kappa: Any = 16.0) -> Values:
         SphericalError: kappa is a number that is not above 0.
     """
     check_kappa(kappa, "thp")
-    return 2 / (1 + kappa * (1 - cosine))
+    similarity: Values = 2 / (1 + kappa * (1 - cosine))
+    return similarity
 
 
 def t_vmf(cosine: Values, kappa: Any = 16.0) -> Values:
@@ -87,7 +88,8 @@ def t_vmf(cosine: Values, kappa: Any = 16.0) -> Values:
         SphericalError: kappa is a number that is not above 0.
     """
     check_kappa(kappa, "t_vmf")
-    return (1 + cosine) / (1 + kappa * (1 - cosine)) - 1
+    similarity: Values = (1 + cosine) / (1 + kappa * (1 - cosine)) - 1
+    return similarity
 
 
 def wrapped_cauchy(cosine: Values, r: Any) -> Values:
@@ -101,7 +103,8 @@ def wrapped_cauchy(cosine: Values, r: Any) -> Values:
     """
     check_r(r, "wrapped_cauchy", zero=True)
     # The denominator of the definition, so written that nothing cancels where r and cos are near 1.
-    return (1 - r) * (1 + r) / (2 * math.pi * ((1 - r) * (1 - r) + 2 * r * (1 - cosine)))
+    density: Values = (1 - r) * (1 + r) / (2 * math.pi * ((1 - r) * (1 - r) + 2 * r * (1 - cosine)))
+    return density
 
 
 def vmf(cosine: Values, kappa: Any = 16.0) -> Values:
@@ -111,7 +114,8 @@ def vmf(cosine: Values, kappa: Any = 16.0) -> Values:
         SphericalError: kappa is a number that is not above 0.
     """
     check_kappa(kappa, "vmf")
-    return kappa * cosine  # type: ignore[no-any-return]
+    log_density: Values = kappa * cosine
+    return log_density
 
 
 def cosine(cosine: Values, kappa: Any = None) -> Values:
@@ -126,7 +130,8 @@ def kappa_of_r(r: Values) -> Values:
         SphericalError: r is a number outside (0, 1).
     """
     check_r(r, "kappa_of_r", zero=False)
-    return 2 * r / ((1 - r) * (1 - r))
+    kappa: Values = 2 * r / ((1 - r) * (1 - r))
+    return kappa
 
 
 def r_of_kappa(kappa: Values) -> Values:
@@ -136,7 +141,9 @@ def r_of_kappa(kappa: Values) -> Values:
         SphericalError: kappa is a number that is not above 0.
     """
     check_kappa(kappa, "r_of_kappa")
-    return kappa / (1 + kappa + (1 + 2 * kappa) ** 0.5)  # the same number, without its cancellation at small kappa
+    # The same number, without its cancellation at small kappa.
+    r: Values = kappa / (1 + kappa + (1 + 2 * kappa) ** 0.5)
+    return r
 
 
 def _without_autocast(device_type: str) -> AbstractContextManager[Any]:
@@ -144,4 +151,5 @@ def _without_autocast(device_type: str) -> AbstractContextManager[Any]:
 
     if not torch.amp.is_autocast_available(device_type):  # "meta", on which a dry run counts
         return nullcontext()
-    return torch.autocast(device_type, enabled=False)  # type: ignore[no-any-return]
+    off: AbstractContextManager[Any] = torch.autocast(device_type, enabled=False)
+    return off

@@ -74,7 +74,7 @@ def test_on_the_circle_it_is_the_wrapped_cauchy_density() -> None:
     torch.testing.assert_close(found, wrapped_cauchy(torch.cos(angles), 0.7034648346), rtol=1e-8, atol=0)
 
 
-@pytest.mark.parametrize(("d", "kappa"), itertools.product((2, 3, 8, 31, 32, 256, 2048), (1e-3, 16.0, 1e4)))
+@pytest.mark.parametrize(("d", "kappa"), [*itertools.product((2, 3, 8, 31, 32, 256, 2048), (1e-3, 16.0, 1e4))])
 def test_float32_agrees_with_float64(d: int, kappa: float) -> None:
     loc = unit(d, dtype=torch.float32)
     x = arc(loc.double(), [0.0, 1e-3, 0.05, 1.0, math.pi - 1e-3, math.pi]).float()

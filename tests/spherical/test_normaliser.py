@@ -74,7 +74,7 @@ def test_against_the_hypergeometric_function(d: int) -> None:
         assert length.item() == pytest.approx(expected[2], rel=2e-13)
 
 
-@pytest.mark.parametrize(("d", "kappa"), itertools.product((2, 3, 4, 5, 8, 31, 32, 64, 2048), (1e-3, 0.3, 16, 1e4)))
+@pytest.mark.parametrize(("d", "kappa"), [*itertools.product((2, 3, 4, 5, 8, 31, 32, 64, 2048), (1e-3, 0.3, 16, 1e4))])
 def test_constant_and_moments_against_quadrature(d: int, kappa: float) -> None:
     assert log_normaliser(one(kappa), d).item() == pytest.approx(log_integral(log_kernel(kappa), d), abs=1e-9)
     first, second = moments(kappa, d)

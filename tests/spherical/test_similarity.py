@@ -261,6 +261,7 @@ def test_a_row_of_zeros_has_cosine_zero() -> None:
     assert x.grad.isfinite().all()
 
 
+@pytest.mark.slow
 def test_cosines_are_counted_without_numbers() -> None:
     assert cosines(torch.empty(2, 8, device="meta"), torch.empty(3, 8, device="meta")).shape == (2, 3)
 
