@@ -18,7 +18,7 @@ NEUTRAL_SCALE = 1.6931471805599453
 """1 + softplus(0): what class scores are multiplied by at the start, as released."""
 
 
-class ThpConfig(PreTrainedConfig):  # type: ignore[misc]
+class ThpConfig(PreTrainedConfig):
     """Configuration of :class:`~openmmlo.models.thp.model.ThpModel`; the defaults are those of ``thp-vit-b``.
 
     Attributes:
@@ -64,7 +64,7 @@ class ThpConfig(PreTrainedConfig):  # type: ignore[misc]
     text_length: int = 512
     dropout: float = 0.1
     projection: int = 256
-    similarity: str = "thp"
+    similarity: Similarity = "thp"
     kappa: float = 16.0
     trainable_kappa: bool = False
     temperature: float = 0.07
@@ -76,12 +76,12 @@ class ThpConfig(PreTrainedConfig):  # type: ignore[misc]
     enc_token_id: int = 30_523
     classes: int = 0
     class_names: list[list[str]] | None = None
-    head: str = "thp"
+    head: HeadKind = "thp"
     head_kappa: float = 16.0
     head_scale_start: float = NEUTRAL_SCALE
     experts: int = 1
     router_top_k: int | None = None
-    reads: str = "both"
+    reads: HeadReads = "both"
     benchmark: str | None = None
     recipe_digest: str | None = None
 
@@ -112,7 +112,7 @@ class ThpConfig(PreTrainedConfig):  # type: ignore[misc]
             raise ConfigError(f"head_scale_start is {self.head_scale_start}; expected above 1: it is 1 + softplus(a).")
         if self.router_top_k is not None and not 1 <= self.router_top_k <= self.experts:
             raise ConfigError(f"router_top_k is {self.router_top_k}; expected 1 to {self.experts}, or null for all.")
-        side = self.image_options.get("img_size", self.image_size)
+        side = (self.image_options or {}).get("img_size", self.image_size)
         if side != self.image_size:
             raise ConfigError(f"image_size is {self.image_size}, but image_options has img_size {side}.")
         if self.class_names and len(self.class_names) != self.classes:

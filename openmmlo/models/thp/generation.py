@@ -48,6 +48,7 @@ class Written(NamedTuple):
     log_probabilities: torch.Tensor
 
 
+@torch.no_grad()
 def write_captions(model: ThpModel, memory: Memory, search: Search) -> Written:
     """Write a caption for each image of a memory.
 
@@ -93,7 +94,7 @@ def write_captions(model: ThpModel, memory: Memory, search: Search) -> Written:
         latest = word.flatten()
         if beams > 1:
             past = select(past, (beam + torch.arange(images, device=device).unsqueeze(1) * beams).flatten())
-    return Written(written[:, 0], sums[:, 0])
+    return Written(written[:, 0, : int(lengths[:, 0].max())], sums[:, 0])
 
 
 def _penalised(logits: torch.Tensor, written: torch.Tensor, search: Search) -> torch.Tensor:

@@ -25,7 +25,7 @@ class ImageEncoder(nn.Module):
         ModelError: timm knows no such model or no such option.
     """
 
-    def __init__(self, name: str, options: Mapping[str, Any]) -> None:
+    def __init__(self, name: str, options: Mapping[str, Any] | None = None) -> None:
         super().__init__()
         self.network = create_network(name, options)
         self.width = int(self.network.num_features)
@@ -45,13 +45,14 @@ class ImageEncoder(nn.Module):
         self.network.set_grad_checkpointing(enable)
 
 
-def create_network(name: str, options: Mapping[str, Any], **more: Any) -> Any:
+def create_network(name: str, options: Mapping[str, Any] | None = None, **more: Any) -> Any:
     """timm's network without a classifier; ``more`` (pretrained, ...) goes to ``timm.create_model``, too."""
     import timm
 
     try:
-        return timm.create_model(name, num_classes=0, **options, **more)
+        return timm.create_model(name, num_classes=0, **(options or {}), **more)
     except (RuntimeError, TypeError, AssertionError) as error:
+        given = dict(options or {})
         raise ModelError(
-            f"timm cannot make the image encoder {name!r} with {dict(options)}: {error} timm.list_models() names all."
+            f"timm cannot make the image encoder {name!r} with {given}: {error} timm.list_models() names all."
         ) from error

@@ -32,7 +32,7 @@ KAPPAS = (0.01, 1_000.0)
 
 
 @dataclass
-class ThpOutput(ModelOutput):  # type: ignore[misc]
+class ThpOutput(ModelOutput):
     """What ``model(...)`` gives; parts whose input was missing are None.
 
     Attributes:
@@ -48,7 +48,7 @@ class ThpOutput(ModelOutput):  # type: ignore[misc]
     logits: torch.Tensor | None = None
 
 
-class ThpModel(PreTrainedModel):  # type: ignore[misc]
+class ThpModel(PreTrainedModel):
     """Image encoder, shared text encoder and decoder, projections, matching head and class head.
 
     Everything is at random at first: weights come from a checkpoint
@@ -109,7 +109,7 @@ class ThpModel(PreTrainedModel):  # type: ignore[misc]
         return words
 
     def _set_gradient_checkpointing(self, enable: bool = True, **_: Any) -> None:
-        """What transformers' ``gradient_checkpointing_enable`` and ``_disable`` come down to."""
+        """What transformers' ``gradient_checkpointing_enable``, or ``activation_...`` in later ones, comes down to."""
         self.text.gradient_checkpointing = enable
         self.image_encoder.checkpoint_gradients(enable)
 
