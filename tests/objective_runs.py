@@ -103,11 +103,21 @@ def finetuning(**options: Any) -> Finetuning:
 OBJECTIVES: dict[str, Callable[..., Any]] = {"pretrain": pretraining, "finetune": finetuning}
 
 
-def run(rank: int, world: int, folder: Path, name: str, options: dict[str, Any], steps: int, rows: int) -> None:
-    """Steps of global batches of ``rows`` pairs; losses, gradients and the state after them go to ``rank.pt``."""
+Run = tuple[str, dict[str, Any]]
+"""An objective by name, and its options."""
+
+
+def run(rank: int, world: int, folder: Path, runs: list[Run], steps: int, rows: int) -> None:
+    """Steps of global batches of ``rows`` pairs; each run's losses, gradients and last state go to ``RANK.pt``."""
     torch.set_num_threads(1)
     if world > 1:
         dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=world)
+    torch.save([steps_of(rank, world, *wanted, steps, rows) for wanted in runs], folder / f"{rank}.pt")
+    if world > 1:
+        dist.destroy_process_group()
+
+
+def steps_of(rank: int, world: int, name: str, options: dict[str, Any], steps: int, rows: int) -> dict[str, Any]:
     objective = OBJECTIVES[name](**options).train()
     optimiser = optimiser_of(objective, torch.optim.SGD, 0.05)
     called: nn.Module = objective
@@ -119,15 +129,12 @@ def run(rank: int, world: int, folder: Path, name: str, options: dict[str, Any],
         losses = take_step(objective, called, batch, state_at(step, rank, world), optimiser)
         gradients = {key: value.grad.clone() for key, value in objective.named_parameters() if value.grad is not None}
         history.append({"losses": losses, "gradients": gradients})
-    torch.save({"history": history, "state": objective.state_dict()}, folder / f"{rank}.pt")
-    if world > 1:
-        dist.destroy_process_group()
+    return {"history": history, "state": objective.state_dict()}
 
 
-def run_processes(world: int, folder: Path, name: str, options: dict[str, Any], steps: int, rows: int) -> list[Any]:
-    """What :func:`run` wrote on each of ``world`` processes; one runs here."""
-    folder.mkdir()
-    arguments = (world, folder, name, options, steps, rows)
+def run_processes(world: int, folder: Path, runs: list[Run], steps: int, rows: int) -> list[Any]:
+    """What each of ``world`` processes wrote, a list over runs; one process is this one."""
+    arguments = (world, folder, runs, steps, rows)
     if world == 1:
         run(0, *arguments)
     else:

@@ -33,8 +33,8 @@ NOT_READ = (
 """The decoder and what only pre-training reads."""
 
 CENTRES = ("head.centres", "head.adapter.centres")
-"""They act through their direction alone. Weight decay would change no output but shorten them, and the shorter a
-centre, the further a step turns it; so they do not decay."""
+"""But in a linear head they act through their direction alone. Weight decay would change no output but shorten them,
+and the shorter a centre, the further a step turns it; so they do not decay."""
 
 SCALES = ("head.scale", "head.adapter.scale")
 
@@ -84,9 +84,13 @@ class Finetuning(nn.Module):
         self.balance = balance
         self.alpha = alpha
         self.alpha_epochs = alpha_epochs
-        self.momentum = MomentumPair(model, momentum, classes=True) if distill else None
         self.train_image_encoder = train_image_encoder
         self.train_text_encoder = train_text_encoder
+        self.momentum = MomentumPair(model, momentum, classes=True) if distill else None
+        if self.momentum is not None and not train_image_encoder:  # the teacher's would be equal
+            self.momentum.teacher.image_encoder = None
+        if self.momentum is not None and not self._fusion_moves:
+            self.momentum.teacher.text = None
         freeze(model, NOT_READ)
         freeze(model, () if train_image_encoder else ("image_encoder.*",))
         freeze(model, () if train_text_encoder else ("text.*",))
@@ -166,7 +170,8 @@ class Finetuning(nn.Module):
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """What is not frozen; no decay of biases, norms, scales and centres; scales at their own learning rate."""
-        return parameter_groups(self.model, CENTRES, dict.fromkeys(SCALES, self.scale_lr_factor))
+        steady = () if self.model.config.head == "linear" else CENTRES
+        return parameter_groups(self.model, steady, dict.fromkeys(SCALES, self.scale_lr_factor))
 
     @torch.no_grad()
     def validate(self, batch: Batch, state: StepState) -> dict[str, tuple[float | Tensor, int | Tensor]]:
@@ -189,5 +194,5 @@ class Finetuning(nn.Module):
             chosen = self.model.class_logits(self.model.class_features(fused)).argmax(dim=1)
             right = labels[chosen[known] == labels].bincount(minlength=classes)
             found[f"top1{ending}"] = (float(right.sum()), len(labels))
-            found[f"top1_classes{ending}"] = (right, labels.bincount(minlength=classes))
+            found[f"top1_classes{ending}"] = (right.cpu(), labels.bincount(minlength=classes).cpu())
         return found
