@@ -20,6 +20,6 @@ def test_what_captions_add_stands_in_a_row_for_every_way_to_read(capsys: pytest.
         ("own classifier, image only", captions["own"]["image_only"]),
         ("own classifier, image and masked caption", captions["own"]["masked"]),
     ):
-        (line,) = [line for line in lines if line.split("  ")[0] == name]
+        (line,) = [line for line in lines if line.strip().split("  ")[0] == name]
         assert line.split()[-5:-3] == [hundredths(item["top1_samples"]), hundredths(item["top1_classes"])]
     assert not any("own classifier, image and caption as written" in line for line in lines)

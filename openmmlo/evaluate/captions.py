@@ -107,8 +107,8 @@ def measure_captions(
                 "both": measured("pairs" if paired else "concatenation", both),
             }
     found |= guessing(train.images.labels, test.images.labels, classes, groups)
-    both = {wording: found[wording]["both"] for wording in WORDINGS if found[wording] is not None}
-    found["gain"] = _gains(both, found["image_only"])
+    with_captions = {wording: found[wording]["both"] for wording in WORDINGS if found[wording] is not None}
+    found["gain"] = _gains(with_captions, found["image_only"])
     return found
 
 
@@ -131,13 +131,13 @@ def own_predictions(
     """
     _check_rows(test)
     found: dict[str, Any] = dict.fromkeys(("image_only", *WORDINGS))
-    for name, bank in {"image_only": test.images, **test.pairs}.items():
+    for name, bank in (("image_only", test.images), *test.pairs.items()):
         found[name] = summary(bank.labels, predict(bank), classes, tuple(groups))
-    found["gain"] = _gains({name: found[name] for name in WORDINGS}, found["image_only"])
+    found["gain"] = _gains({wording: found[wording] for wording in WORDINGS}, found["image_only"])
     return found
 
 
-def _gains(with_captions: Mapping[str, Any], images: Mapping[str, Any]) -> dict[str, float]:
+def _gains(with_captions: Mapping[Wording, Any], images: Mapping[str, Any]) -> dict[str, float]:
     """What reading captions too adds to the mean of the class accuracies, for each wording that was read."""
     alone = images["top1_classes"]
     read = {wording: item["top1_classes"] for wording, item in with_captions.items() if item is not None}

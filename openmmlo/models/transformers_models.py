@@ -69,7 +69,7 @@ def open_transformers(wanted: Wanted) -> NetworkEncoder:
         facts = {
             "library": "transformers",
             "architecture": type(model).__name__,
-            "configuration": digest_of(settings_of(config)),
+            "configuration": digest_of(_settings(config)),
             **({"revision": checkpoint.commit} if checkpoint.commit and state is None else {}),
         }
         if hasattr(model, "get_image_features"):
@@ -152,7 +152,7 @@ def _class_of(auto: Any, config: Any) -> Any:
     return found[0] if isinstance(found, (tuple, list)) else found
 
 
-def settings_of(config: Any) -> dict[str, Any]:
+def _settings(config: Any) -> dict[str, Any]:
     """What of a configuration decides a feature: not where it was read, nor by which version it was written."""
     values = config.to_dict()
     for part in (values, *(item for item in values.values() if isinstance(item, dict))):

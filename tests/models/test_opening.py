@@ -31,11 +31,15 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if name.startswith("thp-")])
-def test_the_papers_models_say_where_weights_would_come_from(name: str, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=rf"{name} has no weights.*Hub id: none.*Recipe: .*--weights PATH") as caught:
+def test_the_papers_models_say_where_weights_would_come_from(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openmmlo.models.thp.opening.SHIPPED", tmp_path)
+    said = rf"{name} has no weights.*Hub id: none.*Recipe: openmmlo pretrain .*openmmlo finetune.*--weights PATH"
+    with pytest.raises(ModelError, match=said) as caught:
         open_model(name)
     assert caught.value.exit_code == 2
-    with pytest.raises(ModelError, match="does not hold the model's code"):
+    with pytest.raises(ModelError, match="does not exist; expected a file of weights"):
         open_model(name, weights=tmp_path / "some.safetensors")
 
 

@@ -26,6 +26,7 @@ CAPTIONERS = Catalog(
         "openai-compatible": "openmmlo.building.captioners.openai_compatible:OpenAICompatible",
         "existing": "openmmlo.building.captioners.existing:Existing",
         "scene": "openmmlo.building.captioners.scene:Scene",
+        "thp": "openmmlo.building.captioners.thp:Thp",
     },
 )
 

@@ -33,7 +33,7 @@ def accuracy_view(
     return {
         "set": name,
         "main": main,
-        "sets": [{"name": key, **item} for key, item in part(result, "scored", "classification").items()],
+        "sets": [{"name": key, **(item or {})} for key, item in part(result, "scored", "classification").items()],
         "scatter": _scatter(main, classes),
         "worst": _worst(main, classes),
         "confusion": _confusion(main),

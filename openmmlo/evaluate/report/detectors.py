@@ -110,6 +110,8 @@ def _sweeps(sweep: Any, sets: list[str]) -> list[dict[str, Any]]:
     """FPR95 (ID positive) against k, a panel a detector, a line a set."""
     found = []
     for detector, by_k in (sweep or {}).items():
+        if not isinstance(by_k, Mapping):
+            continue
         ks = sorted((int(k) for k in by_k if str(k).isdecimal()), key=int)
         table = {
             name: [(k, part(by_k.get(str(k), by_k.get(k)), name, "fpr95_id_positive")) for k in ks] for name in sets

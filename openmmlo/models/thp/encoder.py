@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from openmmlo.data.transforms import PillowTransform
 from openmmlo.models.encoder import Classifier, Encoding
@@ -18,8 +18,10 @@ from openmmlo.models.thp.opening import Opened, open_folder, open_named
 from openmmlo.records import digest_of
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
+    from openmmlo.data.transforms import Channels, Interpolation
     from openmmlo.models.thp.configuration import ThpConfig
     from openmmlo.models.thp.model import ThpModel
 
@@ -83,13 +85,11 @@ def encoder_of(name: str, opened: Opened, facts: Mapping[str, Any] | None = None
     Args:
         facts: what else is known of where it is from.
     """
-    from openmmlo.models.transformers_models import settings_of
-
     model, config = opened.model, opened.model.config
     identity = {
         "library": "openmmlo",
         "architecture": config.architecture,
-        "configuration": digest_of(settings_of(config)),
+        "configuration": configuration_digest(config),
         **({"benchmark": config.benchmark} if config.benchmark else {}),
         **({"recipe": config.recipe_digest} if config.recipe_digest else {}),
         **(facts or {}),
@@ -97,7 +97,7 @@ def encoder_of(name: str, opened: Opened, facts: Mapping[str, Any] | None = None
     if config.classes:
         return NetworkEncoder(
             name, model, transform_of(config), identity, lambda pixels: Encoding(*model.classify(pixels)),
-            _reader(opened, lambda tokens: model.text.encode(tokens["tokens"], tokens["mask"])[:, 0]),
+            _reader(opened, lambda tokens: model.text.encode(tokens["tokens"], tokens["mask"], first=True)[:, 0]),
             classifier=_classifier(model), pairs=_pairs(model) if config.reads == "both" else None,
             remarks=opened.remarks,
         )  # fmt: skip
@@ -112,10 +112,16 @@ def encoder_of(name: str, opened: Opened, facts: Mapping[str, Any] | None = None
 
 def transform_of(config: ThpConfig) -> PillowTransform:
     """How images are prepared: squeezed onto the square, as in training."""
-    red, green, blue = map(float, config.image_mean)
-    deviations = tuple(map(float, config.image_std))
     side = config.image_size
-    return PillowTransform((side, side), None, config.interpolation, (red, green, blue), deviations)
+    means, deviations = (
+        cast("Channels", tuple(map(float, values))) for values in (config.image_mean, config.image_std)
+    )
+    return PillowTransform((side, side), None, cast("Interpolation", config.interpolation), means, deviations)
+
+
+def configuration_digest(config: ThpConfig) -> str:
+    """SHA-256 of the values that T-hp models have, and of none that another transformers would add."""
+    return digest_of({name: getattr(config, name) for name in sorted(type(config).__annotations__)})
 
 
 def _reader(opened: Opened, encode: Callable[[Tokens], torch.Tensor]) -> TextReader:
@@ -136,11 +142,16 @@ def _pairs(model: ThpModel) -> Callable[[torch.Tensor, Tokens], Encoding]:
     return lambda pixels, tokens: Encoding(*model.classify(pixels, tokens["tokens"], tokens["mask"]))
 
 
-def _classifier(model: ThpModel) -> Classifier:
+def _classifier(model: ThpModel) -> Classifier | None:
     """The class layer; its rows are centres where the head compares directions."""
-    config = model.config
+    config, head = model.config, model.head
+    if head is None:
+        return None
     names = tuple(tuple(dict.fromkeys(own)) for own in config.class_names) or ((),) * config.classes
-    rows = model.head.centres.detach().float().cpu().numpy().copy()
-    if config.head == "linear":
-        return Classifier(names, rows, model.head.bias.detach().float().cpu().numpy().copy())
-    return Classifier(names, centres=rows)
+    rows = _numbers(head.centres)
+    return Classifier(names, centres=rows) if head.bias is None else Classifier(names, rows, _numbers(head.bias))
+
+
+def _numbers(weight: torch.Tensor) -> np.ndarray:
+    found: np.ndarray = weight.detach().float().cpu().numpy().copy()
+    return found

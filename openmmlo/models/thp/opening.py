@@ -101,7 +101,7 @@ def open_folder(folder: Path, state: Mapping[str, torch.Tensor] | None = None) -
         model = load_model(folder) if state is None else _filled(ThpConfig.from_pretrained(folder), state, folder.name)
         tokenizer = open_tokenizer(str(folder))
     _check_tokenizer(model.config, tokenizer, folder.name)
-    return Opened(model.eval(), tokenizer, model.config.text_length)
+    return Opened(model, tokenizer, model.config.text_length)
 
 
 def _open_file(name: str, file: Path) -> Opened:
@@ -138,7 +138,8 @@ def _filled(config: ThpConfig, state: Mapping[str, torch.Tensor], name: str) -> 
             f"shape or not the model's ({some}). Give the config.json that they were saved with."
         )
     model.load_state_dict(state)
-    return model.eval()
+    model.eval()
+    return model
 
 
 def _check_architecture(name: str, config: Mapping[str, Any], weights: Path) -> None:
