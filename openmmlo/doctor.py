@@ -210,6 +210,19 @@ def data() -> Iterator[Finding]:
         yield Finding("ok", f"OPENMMLO_DATA is {root}: {held or 'no folders yet'}. openmmlo check SOURCE tells more")
 
 
+def weights() -> Iterator[Finding]:
+    """Models whose weights come with the package."""
+    from openmmlo.models.thp.opening import MINIATURE, shipped
+
+    found = shipped()
+    if found:
+        yield Finding("ok", f"Weights in the package: {', '.join(found)}")
+    absent = [name for name in MINIATURE if name not in found]
+    if absent:
+        remedy = "Reinstall openmmlo for them, or train them: openmmlo pretrain thp-mini, openmmlo finetune thp-mini."
+        yield Finding("warning", f"No weights of {', '.join(absent)} in the package", remedy)
+
+
 def font() -> Iterator[Finding]:
     """DejaVu Sans, whose pictographs the miniature is drawn from."""
     from matplotlib import get_data_path
@@ -231,5 +244,6 @@ EXAMINATIONS: tuple[Callable[[], Iterator[Finding]], ...] = (
     hub,
     disk,
     data,
+    weights,
     font,
 )

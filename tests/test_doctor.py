@@ -232,3 +232,15 @@ def test_an_examination_that_fails_is_a_finding_and_not_the_end(monkeypatch: pyt
     first, second = doctor.examine()
     assert (first.level, second.level) == ("error", "ok")
     assert first.what == "broken could not be examined: OSError: libcudart.so.12 is missing"
+
+
+def test_weights_in_the_package_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("openmmlo.models.thp.opening.SHIPPED", tmp_path)
+    (finding,) = doctor.weights()
+    assert finding.level == "warning"
+    assert "thp-mini, thp-mini-pretrained" in finding.what
+    (tmp_path / "thp-mini").mkdir()
+    (tmp_path / "thp-mini" / "config.json").write_text("{}")
+    there, absent = doctor.weights()
+    assert (there.level, there.what) == ("ok", "Weights in the package: thp-mini")
+    assert absent.what == "No weights of thp-mini-pretrained in the package"

@@ -15,7 +15,7 @@ from openmmlo.config import load_recipe, recipe_names
 from openmmlo.errors import ModelError, UnknownName
 from openmmlo.models.checkpoints import read_config
 from openmmlo.models.loading import explained, quiet
-from openmmlo.models.thp.released import as_released, is_released, read_released
+from openmmlo.models.thp.released import CONVOLUTIONAL, as_released, is_released, read_released
 from openmmlo.models.weights import read_weights
 
 if TYPE_CHECKING:
@@ -32,6 +32,9 @@ NAMES = {
     "thp-vit-l": "thp-vit-l",
 }
 """Known name -> its architecture."""
+
+MINIATURE = ("thp-mini", "thp-mini-pretrained")
+"""Names that the authors did not release anything of."""
 
 SHIPPED = Path(__file__).parents[1] / "weights"
 """Holds a folder for each name whose weights are part of the package."""
@@ -75,7 +78,7 @@ def open_named(name: str, weights: Path | None = None) -> Opened:
         raise UnknownName("T-hp model", name, NAMES)
     if weights is None:
         folder = SHIPPED / name
-        if not (folder / "config.json").is_file():
+        if name not in shipped():
             raise ModelError(_without_weights(name))
         return open_folder(folder)
     if weights.is_dir():
@@ -165,18 +168,21 @@ def _check_tokenizer(config: ThpConfig, tokenizer: Any, name: str) -> None:
             )
 
 
+def shipped() -> tuple[str, ...]:
+    """Known names whose weights are part of the package."""
+    return tuple(name for name in NAMES if (SHIPPED / name / "config.json").is_file())
+
+
 def _without_weights(name: str) -> str:
     """Why a name alone is not enough, and what to do."""
-    recipes = [item for item in recipe_names("pretrain") if load_recipe("pretrain", item).get("model") == NAMES[name]]
-    trained = (
-        " or ".join(f"openmmlo pretrain {item}" for item in recipes) + ", then openmmlo finetune"
-        if recipes
-        else "openmmlo pretrain and openmmlo finetune"
-    )
-    released = "" if NAMES[name] not in ("thp-vit-b", "thp-vit-l") else ", or a file of the authors' release"
+    model = NAMES[name]
+    recipes = [item for item in recipe_names("pretrain") if load_recipe("pretrain", item).get("model") == model]
+    trained = f"openmmlo pretrain {recipes[0]}" if recipes else f"openmmlo pretrain RECIPE --set model={model}"
+    others = f", or one of {', '.join(recipes[1:])}" if recipes[1:] else ""
+    released = "" if model in CONVOLUTIONAL or name in MINIATURE else ", or a file of the authors' release"
     return (
-        f"{name} has no weights at hand. Hub id: none, no weights are published. Recipe: {trained} "
-        f"(openmmlo list recipes). Weights of your own (a checkpoint's folder){released}: --weights PATH. Until then: "
-        "--model hf:openai/clip-vit-base-patch16, open_clip:ViT-B-16/laion2b_s34b_b88k, or pixels, which needs no "
-        "weights."
+        f"{name} has no weights at hand. Hub id: none, no weights are published. Recipe: {trained}{others}, then "
+        f"openmmlo finetune; openmmlo list recipes names all. Weights of your own (a checkpoint's folder){released}: "
+        "--weights PATH. Until then: --model hf:openai/clip-vit-base-patch16, open_clip:ViT-B-16/laion2b_s34b_b88k, or "
+        "pixels, which needs no weights."
     )
