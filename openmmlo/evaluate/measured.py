@@ -10,7 +10,7 @@ import numpy as np
 from openmmlo.data import open_dataset
 from openmmlo.evaluate.banks import Banks
 from openmmlo.evaluate.captions import audit_summary, measure_captions, own_predictions
-from openmmlo.evaluate.classifiers import FittedClassifier
+from openmmlo.evaluate.classifiers import FittedClassifier, open_classifier
 from openmmlo.evaluate.detectors.run import Detections
 from openmmlo.evaluate.head import Head
 from openmmlo.evaluate.heads import Candidate, predict
@@ -127,6 +127,7 @@ def _captions(
             banks.caption_banks(validation) if validation is not None else None,
             classes,
             groups,
+            classifier=open_classifier("linear-probe", banks.encoder.device),
             seed=seed,
         )
     if "model" in candidates and test.pairs:

@@ -5,7 +5,8 @@ Each reads frozen features alone. Letters: N samples, C classes, D features.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from openmmlo.catalog import Catalog
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import numpy as np
+    import torch
 
     from openmmlo.evaluate.features.bank import FeatureBank
     from openmmlo.evaluate.head import Head
@@ -65,3 +67,16 @@ class FeatureClassifier(Protocol):
             DataError: NaN or infinite features, all-zero features, labels outside the map, too few classes.
         """
         ...
+
+
+def open_classifier(name: str, device: torch.device | str = "cpu") -> FeatureClassifier:
+    """A classifier with its defaults; what computes on a device does so where the model is, if that is a CUDA device.
+
+    Raises:
+        UnknownName: no such classifier.
+    """
+    kind: Any = CLASSIFIERS.load(name)
+    if str(device).startswith("cuda") and any(item.name == "device" for item in fields(kind)):
+        kind = partial(kind, device=str(device))
+    made: FeatureClassifier = kind()
+    return made

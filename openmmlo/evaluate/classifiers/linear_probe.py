@@ -33,7 +33,7 @@ class LinearProbe:
         penalty: C, the inverse of the strength of regularisation, in place of a search.
         most_iterations: of the last L-BFGS fit.
         sweep_iterations: of each fit of the search for C, which only has to rank them.
-        tolerance: of the largest entry of the gradient of the mean loss.
+        tolerance: of the largest entry of the gradient of the mean loss, in L-BFGS's coordinates.
         held_out: share of each class's training samples that C is chosen on where there is no validation set; classes
             of one sample stay in training.
         device: where the products are taken.

@@ -16,10 +16,10 @@ FALLS = 2
 def sweep(score: Callable[[float], float], coarse: Sequence[float] = COARSE) -> tuple[float, dict[float, float]]:
     """The C with the best score, and the score of every C that was tried.
 
-    Radford et al., ICML 2021 (arXiv:2103.00020), appendix A.3: 10^-6 to 10^6 in steps of two decades, then half the
-    step around the best, until there are eight steps a decade. Deviation: the coarse steps go upwards, and stop once
-    two of them have scored below the best, for fits with a larger C take the longest and are not chosen. Of equally
-    good ones the smaller C, which shrinks more, is taken.
+    Radford et al., ICML 2021 (arXiv:2103.00020), appendix A.3, which CoOp's linear probe follows: 10^-6 to 10^6 in
+    steps of two decades, then half the step around the best, until there are eight steps a decade. Deviation: the
+    coarse steps go upwards, and stop once two of them have scored below the best, for fits with a larger C take the
+    longest and are not chosen. Of equally good ones the smaller C, which shrinks more, is taken.
 
     Args:
         score: C -> accuracy on validation samples; called in the order in which warm starts serve.

@@ -11,6 +11,7 @@ from banks import bank_of, clustered
 from sklearn.linear_model import LogisticRegression
 
 from openmmlo.errors import ConfigError, DataError
+from openmmlo.evaluate.classifiers import open_classifier
 from openmmlo.evaluate.classifiers.linear_probe import LinearProbe, hold_out, rows_of
 from openmmlo.evaluate.classifiers.penalty_sweep import sweep
 from openmmlo.evaluate.classifiers.softmax_regression import SoftmaxRegression, flat
@@ -80,6 +81,58 @@ def test_blocks_of_any_size_and_mapped_half_precision_give_the_same(
     parts = SoftmaxRegression(mapped, train.labels, CLASSES, block_rows=rows).loss_and_gradient(at, 0.1)
     assert parts[0] == pytest.approx(whole[0], rel=1e-12)
     np.testing.assert_allclose(parts[1], whole[1], atol=1e-14)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_skewed_features_far_from_the_origin_take_few_steps() -> None:
+    """As pixels and many networks have them: one direction a thousand times as wide as another, rare classes."""
+    generator = np.random.default_rng(4)
+    labels = np.repeat(np.arange(8), [200, 120, 70, 40, 24, 14, 8, 5])
+    turned, _ = np.linalg.qr(generator.normal(size=(30, 30)))
+    rows = (generator.normal(size=(len(labels), 30)) + generator.normal(size=(8, 30))[labels]) * np.logspace(0, -3, 30)
+    features = rows @ turned + 5
+    for penalty in (1.0, 100.0):
+        problem = SoftmaxRegression(features, labels, 8)
+        found = problem.fit(penalty, None, 150, 1e-4)
+        peer = LogisticRegression(C=penalty, solver="newton-cg", tol=1e-8, max_iter=500).fit(features - 5, labels)
+
+        def loss(weight: np.ndarray, bias: np.ndarray, c: float, problem: SoftmaxRegression = problem) -> float:
+            at = np.concatenate([weight.ravel(), bias + weight @ problem.centre])
+            return problem.loss_and_gradient(at, 1 / (c * len(labels)))[0]
+
+        least = loss(peer.coef_, peer.intercept_ - peer.coef_ @ np.full(30, 5.0), penalty)
+        assert found.converged
+        assert least - 1e-9 < loss(found.weight, found.bias, penalty) < least + 1e-4
+        plain = LogisticRegression(C=penalty, max_iter=150).fit(features, labels)
+        assert loss(plain.coef_, plain.intercept_, penalty) > least + 1e-3
+
+
+def test_very_wide_features_and_large_ones_are_fitted_alike(
+    train: FeatureBank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the matrix of principal axes, and with features that are read anew in each step."""
+    usual = SoftmaxRegression(train.features, train.labels, CLASSES).fit(1.0, None, 1000, 1e-8)
+    monkeypatch.setattr("openmmlo.evaluate.classifiers.softmax_regression.MOST_TURNED", 5)
+    monkeypatch.setattr("openmmlo.evaluate.classifiers.softmax_regression.MOST_KEPT", 100)
+    problem = SoftmaxRegression(train.features, train.labels, CLASSES, block_rows=40)
+    spared = problem.fit(1.0, None, 1000, 1e-8)
+    assert not problem._kept
+    np.testing.assert_allclose(spared.weight, usual.weight, atol=1e-6)
+    np.testing.assert_allclose(spared.bias, usual.bias, atol=1e-6)
+
+
+def test_it_computes_where_the_model_is_if_that_is_a_cuda_device() -> None:
+    import torch
+
+    def device(name: str, where: torch.device | str) -> object:
+        made = open_classifier(name, where)
+        return getattr(made, "device", None)
+
+    assert device("linear-probe", torch.device("cuda", 1)) == "cuda:1"
+    assert device("linear-probe", "cpu") == "cpu"
+    assert device("linear-probe", torch.device("mps")) == "cpu"  # it has no float64
+    assert device("knn", torch.device("cuda", 0)) == "cuda:0"
+    assert device("ncm", torch.device("cuda", 0)) is None
 
 
 def test_float32_products_reach_the_same_fit(train: FeatureBank) -> None:
