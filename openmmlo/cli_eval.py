@@ -161,7 +161,7 @@ def score(
     from openmmlo.evaluate.score import score_file
 
     found = score_file(predictions, load_benchmark(benchmark) if benchmark else None)
-    terminal.show_json(found) if json else terminal_eval.show_scored(found)
+    terminal.show_json(found) if json else terminal_eval.show_score(found)
     return 0
 
 

@@ -34,9 +34,9 @@ def show_outcome(outcome: Outcome) -> None:
             typer.echo(f"Look at it: {item.report}")
     for name, reason in outcome.not_run.items():
         typer.echo(f"{_warning('not run')} {name}: {reason}")
-    if outcome.deviations is not None:
-        typer.echo()
-        show_comparison(outcome.deviations)
+    for name, found in (outcome.deviations or {}).items():
+        typer.echo(f"\nOver seeds, on {name}")
+        show_comparison(found)
 
 
 def show_result(result: Mapping[str, Any]) -> None:
@@ -50,7 +50,17 @@ def show_result(result: Mapping[str, Any]) -> None:
         typer.echo(f"{_warning('not run')} {item['what']}: {item['reason']}")
     for text in result["warnings"]:
         typer.echo(f"{_warning('warning')} {text}")
-    for text in result["departures"]:
+    _show_departures(result["departures"])
+
+
+def show_score(scored: Mapping[str, Any]) -> None:
+    """What ``openmmlo score`` computed: the tables, and what makes them no numbers of the benchmark."""
+    show_scored(scored)
+    _show_departures(scored["departures"])
+
+
+def _show_departures(departures: Sequence[str]) -> None:
+    for text in departures:
         typer.echo(f"{_warning('departs')} {text}; not a number of this benchmark")
 
 

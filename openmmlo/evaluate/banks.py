@@ -12,13 +12,14 @@ from openmmlo.evaluate.captions import WORDINGS, CaptionBanks, Wording
 from openmmlo.evaluate.configuration import EvalConfig
 from openmmlo.evaluate.detectors.odin import ODIN
 from openmmlo.evaluate.features.bank import FeatureBank
-from openmmlo.evaluate.features.extract import extract, launched
+from openmmlo.evaluate.features.extract import extract
 from openmmlo.evaluate.features.identity import Perturbation
 from openmmlo.evaluate.features.overlap import overlap
 from openmmlo.evaluate.head import Head
 from openmmlo.evaluate.image_sets import Resolved, ResolvedSet
 from openmmlo.evaluate.result import Notes
 from openmmlo.models.encoder import Encoder, Reads, Remarks, Transform
+from openmmlo.models.launch import launched
 from openmmlo.progress import Progress
 from openmmlo.records import Sample
 from openmmlo.sources.longtail import seeded_order

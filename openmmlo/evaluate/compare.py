@@ -274,6 +274,8 @@ def _notes(contestants: Sequence[Contestant], left_out: Sequence[str], resamples
     if several:
         counts = ", ".join(f"{item.label}: {len(item.runs)}" for item in several)
         notes.append(f"Mean ± standard deviation (N - 1) over seeds; seeds of {counts}.")
+    for run in (run for item in contestants for run in item.runs if run.predictions.departures):
+        notes.append(f"Not numbers of this benchmark: {run.folder} ({'; '.join(run.predictions.departures)}).")
     if left_out:
         notes.append(f"Not every result has {', '.join(left_out)}: left out.")
     if len({run.predictions.definition for item in contestants for run in item.runs}) > 1:

@@ -6,7 +6,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from openmmlo.errors import ConfigError
 from openmmlo.records import ShotRule
@@ -14,6 +14,12 @@ from openmmlo.records import ShotRule
 Choice = Literal["auto", "model", "zero-shot", "linear-probe", "ncm"]
 """Whose predictions are scored. ``auto``: the model's own classifier where it knows the benchmark's classes, else
 zero-shot where it reads texts, else a linear probe."""
+
+
+_DECISIVE = (
+    "revision", "classifier", "templates", "descriptors", "class_names", "detectors", "shots", "transform", "captions",
+    "dtype", "precision", "limit", "approximate", "allow_missing", "allow_overlap",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,8 @@ class EvalConfig:
         model: a known name, ``hf:NAME``, ``timm:NAME``, ``open_clip:NAME``, a folder, or ``package.module:factory``.
         benchmarks: names, built folders or YAML files; where empty, every benchmark whose data is found.
         data: root of images and lists, in place of OPENMMLO_DATA.
-        out: where results go; a folder a benchmark (and seed, where there are several) is made in it.
+        out: where results go; a folder a benchmark (and seed, where there are several) is made in it. A result that
+            was asked for otherwise, or is of other weights, is not written over.
         weights: a checkpoint file or folder in place of the published one.
         revision: commit of a Hub checkpoint.
         trust_remote_code: run code that comes with a checkpoint.
@@ -95,9 +102,17 @@ class EvalConfig:
         return path.resolve().name if path.is_dir() else self.model
 
     def folder(self, benchmark: str, seed: int) -> Path:
-        """Where the result of one benchmark and seed goes: ``out/BENCHMARK/MODEL[-seedN]``."""
-        model = slug(self.model_name)
+        """Where the result of one benchmark and seed goes: ``out/BENCHMARK/MODEL[-limitN][-seedN]``."""
+        model = slug(self.model_name) + (f"-limit{self.limit}" if self.limit is not None else "")
         return self.out / slug(benchmark) / (f"{model}-seed{seed}" if len(self.seeds) > 1 or seed else model)
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """JSON value of the options that decide a number, beside model, weights, benchmark and seed."""
+        return {
+            name: value.name if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
+            for name, value in ((name, getattr(self, name)) for name in _DECISIVE)
+        }
 
     @property
     def cache_root(self) -> Path:

@@ -69,6 +69,7 @@ class Predictions:
         predicted: (N,) int32.
         confidence: (N,) float64, softmax probability of the predicted class.
         scores: detector -> (N,) float64, larger = more out of distribution.
+        departures: what differs from the benchmark's protocol; with any of them the numbers are not the benchmark's.
     """
 
     benchmark: str
@@ -87,6 +88,7 @@ class Predictions:
     predicted: Array
     confidence: Array
     scores: Mapping[str, Array]
+    departures: tuple[str, ...] = ()
 
     @cached_property
     def groups(self) -> tuple[str, ...]:
@@ -131,6 +133,7 @@ def write_predictions(predictions: Predictions, path: Path) -> None:
         "sets": [vars(item) for item in predictions.sets],
         "model": predictions.model,
         "seed": predictions.seed,
+        "departures": list(predictions.departures),
     }
     columns = {
         "sample_id": pa.array(predictions.sample_ids.tolist(), pa.string()),
@@ -196,6 +199,7 @@ def read_predictions(path: Path) -> Predictions:
                 for name in table.column_names
                 if name.startswith(PREFIX)
             },
+            departures=tuple(map(str, value["departures"])),
         )
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"{path} does not hold what openmmlo eval writes ({error!r}). {_AGAIN}") from error
@@ -316,5 +320,5 @@ def digest(predictions: Predictions) -> str:
     texts = [predictions.sample_ids.tolist(), predictions.set_names.tolist(), predictions.class_keys.tolist()]
     described = [predictions.benchmark, predictions.version, predictions.definition, predictions.shots,
                  predictions.classes, predictions.train_counts, [vars(item) for item in predictions.sets],
-                 predictions.model, predictions.seed, detectors]  # fmt: skip
+                 predictions.model, predictions.seed, detectors, predictions.departures]  # fmt: skip
     return digest_of([described, texts, hashed.hexdigest()])

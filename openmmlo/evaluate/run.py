@@ -16,15 +16,15 @@ from openmmlo.data.transforms import transform_named
 from openmmlo.errors import OpenmmloError
 from openmmlo.evaluate.banks import Banks
 from openmmlo.evaluate.benchmark import Benchmark, load_benchmark
-from openmmlo.evaluate.classifiers import CLASSIFIERS, FittedClassifier
+from openmmlo.evaluate.classifiers import CLASSIFIERS, FittedClassifier, open_classifier
 from openmmlo.evaluate.configuration import EvalConfig
 from openmmlo.evaluate.detectors import DETECTORS, open_detector
 from openmmlo.evaluate.detectors.choose import choose as choose_settings
 from openmmlo.evaluate.detectors.choose import validation_banks
 from openmmlo.evaluate.detectors.odin import ODIN
 from openmmlo.evaluate.detectors.run import Detections, detect, hyper_parameters
+from openmmlo.evaluate.earlier import keep_earlier
 from openmmlo.evaluate.features.bank import FeatureBank
-from openmmlo.evaluate.features.extract import launched
 from openmmlo.evaluate.head import Head
 from openmmlo.evaluate.heads import Candidate, choose, model_head, predict
 from openmmlo.evaluate.image_sets import Resolved, data_at, found_benchmarks, resolve
@@ -34,6 +34,7 @@ from openmmlo.evaluate.prompts.writing import unnamed
 from openmmlo.evaluate.result import FORMAT, PREDICTIONS, REPORT, Notes, run_block, write_result
 from openmmlo.evaluate.score import check_against, score_file
 from openmmlo.models.encoder import Encoder
+from openmmlo.models.launch import launched
 from openmmlo.progress import Progress, Silent
 from openmmlo.records import digest_of
 
@@ -54,7 +55,7 @@ class Outcome:
     Attributes:
         evaluations: finished ones, a benchmark and seed each.
         not_run: benchmark -> why not.
-        deviations: mean and deviation over seeds, where there are several.
+        deviations: benchmark -> mean and deviation over seeds, where there are several.
         is_main: whether this process speaks for all of an ``accelerate launch``.
     """
 
@@ -92,6 +93,7 @@ def evaluate(config: EvalConfig, progress: Progress | None = None) -> Outcome:
             trust_remote_code=config.trust_remote_code,
         )  # fmt: skip
         resolved, not_run = _benchmarks(config, encoder, progress)
+        keep_earlier(config, digest_of(encoder.identity()), [item.benchmark for item in resolved])
         outcome = Outcome(not_run=not_run, is_main=launched()[0] == 0)
         for item in resolved:
             for seed in config.seeds:
@@ -107,7 +109,10 @@ def evaluate(config: EvalConfig, progress: Progress | None = None) -> Outcome:
     if len(config.seeds) > 1 and outcome.evaluations:
         from openmmlo.evaluate.compare import compare
 
-        deviations = compare([item.folder for item in outcome.evaluations[-len(config.seeds) :]])
+        folders: dict[str, list[Path]] = {}
+        for finished in outcome.evaluations:
+            folders.setdefault(finished.result["benchmark"]["name"], []).append(finished.folder)
+        deviations = {name: compare(runs) for name, runs in folders.items()}
         return Outcome(outcome.evaluations, not_run, deviations, outcome.is_main)
     return outcome
 
@@ -186,7 +191,9 @@ def _evaluate(
 
     folder = config.folder(benchmark.name, seed)
     folder.mkdir(parents=True, exist_ok=True)
-    predictions = _predictions(resolved, shots, config.model_name, seed, head, scored_banks, detections)
+    predictions = _predictions(
+        resolved, shots, config.model_name, seed, head, scored_banks, detections, notes.departures
+    )
     if not notes.departures:
         check_against(predictions, benchmark)
     write_predictions(predictions, folder / PREDICTIONS)
@@ -204,6 +211,7 @@ def _evaluate(
         },
         "model": {"name": config.model_name, "identity": identity},
         "seed": seed,
+        "asked": config.asked,
         "classifier": {"kind": kind, "choices": candidates[kind].choices, "not_available": reasons},
         "protocol": {
             "transform": banks.transform_record,
@@ -307,7 +315,8 @@ def _classifiers(
             reasons[name] = "There is no training set at hand."
             continue
         try:
-            made = CLASSIFIERS.load(name)().fit(banks.train, resolved.benchmark.classes, banks.validation, seed)
+            classifier = open_classifier(name, encoder.device)
+            made = classifier.fit(banks.train, resolved.benchmark.classes, banks.validation, seed)
         except OpenmmloError as error:
             reasons[name] = str(error)
             continue
@@ -319,7 +328,7 @@ def _classifiers(
 
 def _predictions(
     resolved: Resolved, shots: Any, model: str, seed: int, head: Head, banks: Sequence[FeatureBank],
-    detections: Detections,
+    detections: Detections, departures: Sequence[str],
 ) -> Predictions:  # fmt: skip
     roles = {item.name: item.definition for item in resolved.sets}
     parts = [predict(head, bank) for bank in banks]
@@ -342,6 +351,7 @@ def _predictions(
         scores={
             name: np.concatenate([by_set[bank.name] for bank in banks]) for name, by_set in detections.scores.items()
         },
+        departures=tuple(departures),
     )
 
 

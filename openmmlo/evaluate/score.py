@@ -47,6 +47,12 @@ def check_against(predictions: Predictions, benchmark: Benchmark) -> None:
                 f"expected {expected}. Evaluate the model on this benchmark, version {benchmark.version}."
             )
 
+    if predictions.departures:
+        raise DataError(
+            f"Predictions of {predictions.benchmark!r} depart from its protocol: {'; '.join(predictions.departures)}. "
+            f"Their numbers are none of benchmark {benchmark.name!r}: evaluate again without that, or score without "
+            "--benchmark."
+        )
     differ("the benchmark", predictions.benchmark, benchmark.name)
     differ("its version", predictions.version, benchmark.version)
     differ("the rule of the shot groups", predictions.shots, benchmark.shots)
@@ -80,6 +86,7 @@ def score(predictions: Predictions) -> dict[str, Any]:
             "with role 'test'; expected one such set that is not empty. Evaluate with its test images at hand."
         )
     found: dict[str, Any] = {
+        "departures": list(predictions.departures),
         "classification": {
             item.name: classification(predictions, item.name) for item in predictions.by_role("test", "shifted")
         },

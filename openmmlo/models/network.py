@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from openmmlo.errors import ModelError
 from openmmlo.models.checkpoints import first_line
 from openmmlo.models.encoder import Classifier, Encoding, Reads, Transform
+from openmmlo.models.launch import local_index
 from openmmlo.models.loading import device_kind
 from openmmlo.models.weights import weights_digest
 
@@ -170,8 +170,8 @@ def chosen_device(device: str) -> torch.device:
     import torch
 
     kind = device_kind(device)
-    if device == "auto" and kind == "cuda":  # under accelerate launch each process takes the device of its rank
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
+    if device in ("auto", "cuda") and kind == "cuda":  # of processes started together each takes a device of its own
+        return torch.device("cuda", local_index() % torch.cuda.device_count())
     return torch.device(kind if device == "auto" else device)
 
 

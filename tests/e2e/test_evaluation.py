@@ -142,17 +142,57 @@ def test_unknown_names_are_refused_before_any_work(
     assert "miniature" in capsys.readouterr().err
 
 
-def test_a_departure_is_named(benchmark: Path, tmp_path: Path) -> None:
+def test_a_departure_is_named(benchmark: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (
         evaluate(
             benchmark, tmp_path, "--limit", "60", "--shots", "oltr", "--no-report", "--detector", "knn", "--approximate"
         )
         == DONE
     )
-    result = json.loads((tmp_path / "results" / "small" / "pixels" / "result.json").read_text())
+    folder = tmp_path / "results" / "small" / "pixels-limit60"
+    result = json.loads((folder / "result.json").read_text())
     assert len(result["departures"]) == 3
+    assert list(read_predictions(folder).departures) == result["departures"]
     assert any("recall" in text for text in result["warnings"])
     assert result["benchmark"]["shots"] == "oltr"
+    capsys.readouterr()
+    assert main(["score", str(folder)]) == DONE
+    assert "departs  at most 60 images of each set; not a number of this benchmark" in capsys.readouterr().out
+    assert main(["score", str(folder), "--benchmark", str(benchmark)]) == BAD_INPUT
+    assert "depart from its protocol: at most 60 images" in capsys.readouterr().err
+
+
+def test_a_result_that_was_asked_for_otherwise_is_not_written_over(
+    evaluated: Path, benchmark: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = evaluated.parents[2]
+    before = (evaluated / "result.json").read_bytes(), (evaluated / "predictions.parquet").read_bytes()
+    assert evaluate(benchmark, root, "--detector", "knn") == BAD_INPUT
+    said = capsys.readouterr().err
+    assert f"{evaluated} holds another result (detectors [] there, ['knn'] here)" in said
+    assert "--out" in said
+    other = tmp_path / "small.yaml"
+    other.write_text(benchmark.read_text().replace("neighbours: 5", "neighbours: 6"))
+    assert evaluate(other, root) == BAD_INPUT
+    assert "definition" in capsys.readouterr().err
+    assert evaluate(other, tmp_path, "--benchmark", str(benchmark)) == BAD_INPUT
+    assert "Two benchmarks are called 'small'" in capsys.readouterr().err
+    assert before == ((evaluated / "result.json").read_bytes(), (evaluated / "predictions.parquet").read_bytes())
+
+
+@pytest.mark.slow
+def test_seeds_of_each_benchmark_are_put_together(
+    benchmark: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text(benchmark.read_text().replace("name: small", "name: other"))
+    more = ["--benchmark", str(other), "--seed", "1", "--seed", "2", "--detector", "knn", "--no-report", "--json"]
+    assert evaluate(benchmark, tmp_path, *more) == DONE
+    deviations = json.loads(capsys.readouterr().out)["deviations"]
+    assert {name: found["results"][0]["seeds"] for name, found in deviations.items()} == {
+        "small": [1, 2],
+        "other": [1, 2],
+    }
 
 
 def test_the_step_of_odin_is_the_one_that_the_result_names(benchmark: Path, tmp_path: Path) -> None:

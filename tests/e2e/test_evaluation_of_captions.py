@@ -60,5 +60,6 @@ def test_a_built_data_set_is_evaluated_with_its_captions(
         assert measured["captions"][wording]["caption_only"]["rows"] == 100
     assert measured["audit"]["leak_rate"] is None
     assert "openmmlo audit" in measured["audit"]["reason"]
-    assert found["deviations"]["notes"] is not None
+    (deviations,) = found["deviations"].values()
+    assert len(deviations["results"][0]["seeds"]) == 2
     assert (Path(found["results"][0]["folder"]) / "report.html").is_file()

@@ -224,6 +224,14 @@ def test_what_only_some_results_have_is_left_out_and_said(tmp_path: Path) -> Non
     assert rows["mean all msp auroc"][1] == "-"
 
 
+def test_a_result_that_departs_is_said_to(tmp_path: Path) -> None:
+    folders = [saved(tmp_path / "1", drawn(1)), saved(tmp_path / "2", replace(drawn(2), departures=("a", "b")))]
+    notes = compare(folders, resamples=10)["notes"]
+    assert [note for note in notes if "Not numbers" in note] == [
+        f"Not numbers of this benchmark: {tmp_path / '2'} (a; b)."
+    ]
+
+
 def test_the_table_is_text_in_percent_with_marks(tmp_path: Path) -> None:
     found = compare([saved(tmp_path / str(seed), drawn(seed)) for seed in (1, 2)], resamples=50)
     table = found["table"]

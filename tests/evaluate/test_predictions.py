@@ -104,8 +104,15 @@ def test_columns_and_description_are_those_documented(written: Path) -> None:
         "classes": [["b", "Bee", 200], ["a", "Ant", 50], ["ü", "Übel", 3]],
         "sets": [{"name": "test", "role": "test", "group": "", "rows": 4},
                  {"name": "svhn", "role": "ood", "group": "far", "rows": 2}],
-        "model": "m", "seed": 7,
+        "model": "m", "seed": 7, "departures": [],
     }  # fmt: skip
+
+
+def test_departures_travel_with_the_predictions(tmp_path: Path) -> None:
+    limited = small(departures=("at most 4 images of each set",))
+    write_predictions(limited, tmp_path / "limited")
+    assert read_predictions(tmp_path / "limited").departures == ("at most 4 images of each set",)
+    assert digest(limited) != digest(small())
 
 
 def test_equal_values_give_equal_bytes_whatever_the_order_of_detectors(tmp_path: Path) -> None:

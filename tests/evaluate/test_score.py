@@ -51,7 +51,7 @@ def definition(predictions: Predictions, **changes: Any) -> Benchmark:
 
 
 def test_its_shape_is_the_documented_one(scored: dict[str, Any]) -> None:
-    assert list(scored) == ["classification", "ood", "ood_groups", "open_set"]
+    assert list(scored) == ["departures", "classification", "ood", "ood_groups", "open_set"]
     assert list(scored["classification"]) == ["test", "sketch"]
     assert set(scored["classification"]["test"]) == {
         "rows", "classes_tested", "top1_samples", "top1_classes", "groups", "harmonic_mean", "worst_10_percent",
@@ -166,6 +166,16 @@ def test_predictions_of_the_definition_pass(predictions: Predictions) -> None:
     check_against(predictions, changed(known, "svhn", list_hash=None, rows=None))
     more = (*known.sets, ImageSet("places365", "ood", "places-lt", "open", rows=5))
     check_against(predictions, replace(known, sets=more))  # a set that was not at hand: the rest still counts
+
+
+def test_what_departs_is_scored_and_said_but_is_no_number_of_the_benchmark(predictions: Predictions) -> None:
+    """The rows alone would not tell it: neighbours by an approximate index are of the same images."""
+    other = replace(predictions, departures=("neighbours by an approximate index",))
+    with pytest.raises(DataError, match=r"depart from its protocol: neighbours by an approximate index\."):
+        check_against(other, definition(predictions))
+    found = score(other)
+    assert found.pop("departures") == ["neighbours by an approximate index"]
+    assert found | {"departures": []} == score(predictions)
 
 
 def test_what_differs_from_the_definition_is_named(predictions: Predictions) -> None:

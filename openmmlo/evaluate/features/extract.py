@@ -7,7 +7,6 @@ that nobody has, whoever comes last puts the bank together, and waiting is on fi
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,6 +24,7 @@ from openmmlo.evaluate.features.forward import Forward, gathered
 from openmmlo.evaluate.features.identity import ComputeType, Perturbation, Precision, bank_identity
 from openmmlo.evaluate.features.store import BankStore, Distrusted, strange_features
 from openmmlo.models.encoder import Encoder, Encoding, Reads, Transform
+from openmmlo.models.launch import launched
 from openmmlo.progress import Progress, Silent
 from openmmlo.records import Sample
 
@@ -70,7 +70,8 @@ def extract(
 
     Raises:
         ModelError: the model does not read this.
-        DataError: no image could be read; captions and samples differ in number; features are NaN, infinite or zero.
+        DataError: no image could be read; captions and samples differ in number; features are NaN or infinite, or all
+            of them are zero.
         DiskFull: finished chunks are kept.
         WorkerDied: a loader process ended; likewise.
     """
@@ -311,10 +312,10 @@ class _Work:
         batches = [batch for batch, _ in self._open]
         chunk = gathered(batches, [encoding for _, encoding in self._open if encoding is not None], self.stored)
         self._open.clear()
-        infinite, zero = chunk.strange()
+        infinite, _ = chunk.strange()
         rows = len(chunk.rows)
-        if rows and max(infinite, zero) == rows:  # no need to spend hours before saying so
-            raise strange_features(self.name, rows, infinite, zero)
+        if rows and infinite == rows:  # no need to spend hours before saying so
+            raise strange_features(self.name, rows, infinite, 0)
         self._shown.add(number)
         self._saving.append(self._writer.submit(self.parts.save, number, chunk))
         while len(self._saving) > _SAVING or (self._saving and self._saving[0].done()):
@@ -330,12 +331,3 @@ class _Work:
             self.progress.start(len(self.samples), rows)
         elif rows:
             self.progress.advance(rows, 0)
-
-
-def launched() -> tuple[int, int]:
-    """(index, number) of this process among those that accelerate or torchrun started; (0, 1) where none did."""
-    try:
-        index, processes = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    except (KeyError, ValueError):
-        return 0, 1
-    return (index, processes) if 0 <= index < processes else (0, 1)

@@ -113,7 +113,7 @@ class BankStore:
 
         Raises:
             ChunkDamaged: a chunk must be computed again.
-            DataError: no image has a row, or rows are NaN, infinite or zero.
+            DataError: no image has a row; a row is NaN or infinite; every row is zero.
             DiskFull: there is no space; the chunks are kept.
         """
         totals = self._totals(name, samples, parts)
@@ -134,23 +134,24 @@ class BankStore:
     def _totals(self, name: str, samples: Sequence[Sample], parts: Parts) -> _Totals:
         rows = 0
         like: Chunk | None = None
-        strange: dict[int, tuple[int, int]] = {}
+        infinite: dict[int, int] = {}
+        zero = 0
         first_failure: tuple[int, str, str] | None = None
         for number in range(parts.cut.chunks):
             chunk = parts.load(number)
             rows += len(chunk.rows)
-            found = chunk.strange()
-            if any(found):
-                strange[number] = found
+            strange, empty = chunk.strange()
+            zero += empty
+            if strange:
+                infinite[number] = strange
             if like is None and len(chunk.rows):
                 like = chunk
             if first_failure is None and chunk.failed:
                 first_failure = chunk.failed[0]
-        if strange:
-            for number in strange:
+        if infinite or 0 < rows == zero:  # a few zeros are an image in which a network sees nothing: a black one
+            for number in infinite or range(parts.cut.chunks):
                 parts.forget(number)
-            sums = [sum(column) for column in zip(*strange.values(), strict=True)]
-            raise strange_features(name, rows, sums[0], sums[1])
+            raise strange_features(name, rows, sum(infinite.values()), zero if zero == rows else 0)
         if like is None:
             row, status, reason = first_failure or (0, "", "")
             raise DataError(

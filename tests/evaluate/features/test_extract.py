@@ -24,6 +24,7 @@ from openmmlo.evaluate.head import Head
 from openmmlo.models.encoder import Encoder, Encoding, Transform
 from openmmlo.progress import Silent
 from openmmlo.records import Sample, Status
+from openmmlo.sources.array_images import ArrayImage
 from openmmlo.sources.imagefolder import ImageFolder
 from openmmlo.sources.miniature import Miniature
 
@@ -217,6 +218,31 @@ def test_images_that_are_no_files_are_told_by_their_locator(make: Callable[..., 
     assert make(encoder, swapped).fingerprint != first.fingerprint
 
 
+def _first_pixels(archive: Path, member: str) -> np.ndarray:
+    path = archive / member if archive.is_dir() else archive
+    return np.frombuffer(path.read_bytes()[: 8 * 8 * 3], np.uint8).reshape(1, 8, 8, 3)
+
+
+@pytest.mark.parametrize("unpacked", [False, True])
+def test_rows_of_an_archive_are_told_by_the_file_that_holds_them(
+    unpacked: bool, make: Callable[..., FeatureBank], tmp_path: Path
+) -> None:
+    archive = tmp_path / "archive"
+    holds = archive / "batches" / "train" if unpacked else archive
+    holds.parent.mkdir(parents=True, exist_ok=True)
+    holds.write_bytes(bytes(range(192)))
+    samples = [Sample("0", ArrayImage(archive, "batches/train", 0, _first_pixels), 0, "train", "rows", "kind")]
+    first = make(TinyEncoder(), samples)
+    assert make(encoder := TinyEncoder(), samples).fingerprint == first.fingerprint
+    assert encoder.rows == 0
+    stat = holds.stat()
+    holds.write_bytes(bytes(reversed(range(192))))
+    os.utime(holds, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
+    changed = make(TinyEncoder(), samples)
+    assert changed.fingerprint != first.fingerprint
+    assert not np.array_equal(changed.features, first.features)
+
+
 def test_half_precision_is_near(samples: list[Sample], make: Callable[..., FeatureBank]) -> None:
     whole = make(TinyEncoder(), samples)
     half = make(TinyEncoder(), samples, precision="fp16")
@@ -351,7 +377,6 @@ class Spoilt(TinyEncoder):
         (float("nan"), {}, "3 of 21 rows hold NaN or infinite numbers"),
         (float("-inf"), {}, "3 of 21 rows hold NaN or infinite numbers"),
         (1e6, {"precision": "fp16"}, "3 of 21 rows hold NaN or infinite numbers"),
-        (0.0, {}, "3 of 21 rows are zero in every feature"),
     ],
 )
 def test_strange_features_are_named_and_counted_and_not_kept(
@@ -364,6 +389,19 @@ def test_strange_features_are_named_and_counted_and_not_kept(
     encoder = TinyEncoder()
     assert len(make(encoder, samples, **options)) == 21
     assert encoder.rows == 21 - 8
+
+
+def test_a_row_of_zeros_is_a_row_but_nothing_else_is_no_bank(
+    samples: list[Sample], make: Callable[..., FeatureBank], tmp_path: Path
+) -> None:
+    """A ReLU network, or the pixels themselves, may see nothing in a black image."""
+    bank = make(Spoilt(0.0, {1, 20}), samples)
+    assert np.flatnonzero(~bank.features.any(axis=1)).tolist() == [1, 20]
+    other = pictures(tmp_path / "others", 9)
+    with pytest.raises(DataError, match="Features of noise: 9 of 9 rows are zero in every feature"):
+        make(Spoilt(0.0, set(range(9))), other)
+    encoder = TinyEncoder()
+    assert len(make(encoder, other)) == encoder.rows == 9
 
 
 def test_a_model_that_gives_nothing_but_nan_is_stopped_at_once(

@@ -19,7 +19,7 @@ from counted_encoders import files_of, pictures, run_extraction, start_extractio
 
 from openmmlo.errors import WorkerDied
 from openmmlo.evaluate.features import chunks
-from openmmlo.evaluate.features.extract import extract, launched
+from openmmlo.evaluate.features.extract import extract
 
 ROWS = 1300  # three chunks
 BATCH = 64
@@ -135,22 +135,3 @@ def test_a_loader_process_that_dies_is_told_and_the_rest_is_kept(tmp_path: Path)
         extract(tiny, "noise", samples, cache=tmp_path / "cache", transform=Deadly(), batch_size=8, workers=1)
     bank = extract(tiny, "noise", samples, cache=tmp_path / "cache", transform=Deadly(), batch_size=8, workers=0)
     assert len(bank) == 40
-
-
-@pytest.mark.parametrize(
-    ("environment", "expected"),
-    [
-        ({}, (0, 1)),
-        ({"RANK": "1", "WORLD_SIZE": "4"}, (1, 4)),
-        ({"RANK": "4", "WORLD_SIZE": "4"}, (0, 1)),
-        ({"RANK": "", "WORLD_SIZE": "2"}, (0, 1)),
-    ],
-)
-def test_a_launched_process_knows_its_place(
-    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], expected: tuple[int, int]
-) -> None:
-    for name in ("RANK", "WORLD_SIZE"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    assert launched() == expected
