@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import platform
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -68,6 +70,14 @@ def repeated(
     values = np.array([measure() for _ in tqdm(range(pairs), desc=name, file=sys.stderr)])
     low, value, high = bootstrap(values)
     return Line(name, peer_name, unit, value, low, high, bar, at_least=False, pairs=pairs, detail=detail)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Wall time of one call."""
+    gc.collect()
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
 
 
 def bootstrap(values: np.ndarray, resamples: int = 10_000) -> tuple[float, float, float]:

@@ -9,7 +9,6 @@ queried 200 at a time.
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 import faiss
 import numpy as np
 import torch
-from measure import Line, interleaved
+from measure import Line, interleaved, seconds
 
 from openmmlo.evaluate.features.neighbour_prefilter import has_bfloat16
 from openmmlo.evaluate.features.neighbours import nearest, unit
@@ -114,10 +113,3 @@ def same(cosines: Array, indices: Array, other: Array, places: Array, peer: str)
     differ = int(((indices != places) & alone).sum())
     if differ or np.abs(cosines - other).max() > ROUNDING:
         raise RuntimeError(f"{peer}: {differ} neighbours differ, cosines by {np.abs(cosines - other).max():.2g}")
-
-
-def seconds(work: Callable[[], object]) -> float:
-    gc.collect()
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started

@@ -22,6 +22,7 @@ TOPICS = (
     "detectors",
     "neighbours",
     "extraction",
+    "training",
 )
 
 
