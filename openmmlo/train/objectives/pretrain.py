@@ -81,7 +81,7 @@ class Pretraining(nn.Module):
         self.momentum = MomentumPair(model, momentum) if itc else None
         self.queue = Queue(model.config.projection, queue_size, seed=seed) if itc and queue_size else None
         self._arriving: list[dict[str, Tensor]] = []
-        unread = ("head.*",)
+        unread: tuple[str, ...] = ("head.*",)
         unread += () if itc else ONLY_CONTRAST
         unread += () if itm else ONLY_MATCHING
         unread += () if lm else ONLY_CAPTIONS
