@@ -219,3 +219,37 @@ def test_weights_names_a_released_file(wrapped: bool, tmp_path: Path, monkeypatc
         expected = model.embed_texts(*tokenize(tokenizer, ["a red [ mask ] , left"], 30))
     torch.testing.assert_close(encoder.encode_texts(["A (red) [mask], left!"]), expected)
     assert encoder.count_truncated(["red " * 29]) == 1
+
+
+@torch.no_grad()
+def test_text_encoder_and_decoder_are_those_of_blip_as_transformers_has_it() -> None:
+    from transformers import BlipTextConfig
+    from transformers.models.blip.modeling_blip_text import BlipTextLMHeadModel, BlipTextModel
+
+    settings = BlipTextConfig(
+        vocab_size=120, hidden_size=32, encoder_hidden_size=32, intermediate_size=48, num_hidden_layers=2,
+        num_attention_heads=2, max_position_embeddings=24, hidden_act="gelu", is_decoder=True,
+    )  # fmt: skip
+    torch.manual_seed(8)
+    encoder, decoder = BlipTextModel(settings, add_pooling_layer=False).eval(), BlipTextLMHeadModel(settings).eval()
+    for weight in [*encoder.parameters(), *decoder.parameters()]:
+        weight.normal_(0.0, 0.3)
+    shared = {key: value for key, value in encoder.state_dict().items() if ".attention." not in key}
+    decoder.bert.load_state_dict(shared, strict=False)
+    model = tiny_thp.model(1)
+    state = {key: value for key, value in pretrained(model).items() if not key.startswith("text_encoder")}
+    state = {key: value for key, value in state.items() if not key.startswith("text_decoder")}
+    state |= {f"text_encoder.{key}": value for key, value in encoder.state_dict().items()}
+    state |= {f"text_decoder.{key}": value for key, value in decoder.state_dict().items()}
+    found = made(read(state))
+    pixels, tokens, mask = inputs()
+    image = found.image_tokens(pixels)
+    begun = torch.cat([torch.full_like(tokens[:, :1], found.config.enc_token_id), tokens[:, 1:]], 1)
+    alone = encoder(input_ids=tokens, attention_mask=mask, is_decoder=False).last_hidden_state[:, 0]
+    torch.testing.assert_close(found.text.encode(tokens, mask)[:, 0], alone, rtol=1e-4, atol=1e-5)
+    seen = encoder(input_ids=begun, attention_mask=mask, encoder_hidden_states=image, is_decoder=False)
+    torch.testing.assert_close(found.fuse(image, tokens, mask), seen.last_hidden_state[:, 0], rtol=1e-4, atol=1e-5)
+    begun[:, 0] = found.config.dec_token_id
+    written = decoder(input_ids=begun, attention_mask=mask, encoder_hidden_states=image).logits
+    real = mask.bool()
+    torch.testing.assert_close(found.decode(image, tokens)[real], written[real], rtol=1e-4, atol=1e-4)
