@@ -37,6 +37,7 @@ class Recipe:
         weight_decay: of AdamW, on what the objective does not except.
         clip_norm: largest norm of the gradient, in the L2 norm over all parameters; None clips nothing.
         precision: what the forward pass computes in; weights and optimiser stay float32.
+        stored: what the finished checkpoint holds its weights in; fp16 halves its size, and rounds them.
         gradient_checkpointing: computes activations again in the backward pass, for memory.
         augmentation: ``none`` (resize), ``crop`` (a random part), ``crop-flip`` (also mirrored), ``blip`` (also
             BLIP's RandAugment).
@@ -66,6 +67,7 @@ class Recipe:
     weight_decay: float = 0.05
     clip_norm: float | None = None
     precision: Precision = "bf16"
+    stored: Literal["fp32", "fp16"] = "fp32"
     gradient_checkpointing: bool = False
     augmentation: Augmentation = "blip"
     workers: int = 8
