@@ -36,7 +36,7 @@ NAMES = {
 MINIATURE = ("thp-mini", "thp-mini-pretrained")
 """Names that the authors did not release anything of."""
 
-SHIPPED = Path(__file__).parents[1] / "weights"
+SHIPPED = Path(__file__).parents[1] / "shipped"
 """Holds a folder for each name whose weights are part of the package."""
 
 BERT = "bert-base-uncased"
