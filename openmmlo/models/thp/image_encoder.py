@@ -29,8 +29,10 @@ class ImageEncoder(nn.Module):
         super().__init__()
         self.network = create_network(name, options)
         self.width = int(self.network.num_features)
+        self._fused = True
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        self._fuse_attention(pixels.device.type != "cpu")
         found = self.network.forward_features(pixels)
         if found.ndim == 4:
             places = found.flatten(2).transpose(1, 2) if found.shape[1] == self.width else found.flatten(1, 2)
@@ -39,6 +41,14 @@ class ImageEncoder(nn.Module):
         if found.ndim == 3 and getattr(self.network, "cls_token", None) is not None:
             return places
         return torch.cat([places.mean(1, keepdim=True), places], 1)
+
+    def _fuse_attention(self, fused: bool) -> None:
+        """As in the text part: torch's fused kernel is for accelerators, on a CPU its backward pass is slow."""
+        if fused != self._fused:
+            for module in self.network.modules():
+                if hasattr(module, "fused_attn"):
+                    module.fused_attn = fused
+            self._fused = fused
 
     def checkpoint_gradients(self, enable: bool) -> None:
         """Recompute activations in the backward pass instead of keeping them."""

@@ -200,12 +200,39 @@ class Attention(nn.Module):
     ) -> torch.Tensor:
         queries = self._split(self.self.query(states))
         share = self.share if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(queries, *seen, attn_mask=mask, dropout_p=share, is_causal=causal)
+        mixed = attend(queries, seen, mask, share, causal)
         found: torch.Tensor = self.output(mixed.transpose(1, 2).flatten(2), states)
         return found
 
     def _split(self, states: torch.Tensor) -> torch.Tensor:
         return states.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+def attend(
+    queries: torch.Tensor, seen: KeysValues, mask: torch.Tensor | None, share: float, causal: bool
+) -> torch.Tensor:
+    """Scaled dot-product attention: (M, heads, T, W / heads) -> the same.
+
+    On a CPU it is written out: for the short sequences here the backward pass of torch's fused kernel takes several
+    times as long (torch 2.15).
+
+    Args:
+        mask: (M, 1, 1, P) bool, True where it may look.
+        share: of dropout.
+        causal: each token looks at itself and what is before it.
+    """
+    if queries.device.type != "cpu":
+        return F.scaled_dot_product_attention(queries, *seen, attn_mask=mask, dropout_p=share, is_causal=causal)
+    scores = queries * queries.shape[-1] ** -0.5 @ seen.keys.mT
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    if causal:
+        ahead = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
+        scores = scores.masked_fill(ahead, float("-inf"))
+    weights = scores.softmax(-1, dtype=torch.float32).to(seen.values.dtype)
+    if share:
+        weights = F.dropout(weights, share)
+    return weights @ seen.values
 
 
 class Projections(nn.Module):

@@ -10,6 +10,7 @@ from transformers import BertConfig, BertForPreTraining, BertLMHeadModel
 
 from openmmlo.models.thp import config_for, load_bert
 from openmmlo.models.thp.model import ThpModel
+from openmmlo.models.thp.text import KeysValues, attend
 
 SIZES: dict[str, Any] = {
     "vocab_size": 40,
@@ -179,3 +180,28 @@ def test_dropout_is_that_of_the_configuration(model: ThpModel, texts: tuple[torc
     torch.manual_seed(0)
     still = ThpModel(config_for("thp-mini", **SIZES, dropout=0.0)).train()
     assert torch.equal(still.embed_texts(*texts), still.embed_texts(*texts))
+
+
+@pytest.mark.parametrize(("masked", "causal"), [(False, False), (True, False), (False, True)])
+def test_attention_is_torchs(masked: bool, causal: bool) -> None:
+    """Value and gradient, against torch's own function, which other devices use."""
+    torch.manual_seed(0)
+    given = [torch.randn(2, 3, 5, 4, requires_grad=True) for _ in range(3)]
+    mask = torch.tensor([[1, 1, 1, 1, 0], [1, 1, 0, 0, 0]]).bool()[:, None, None, :] if masked else None
+    found = attend(given[0], KeysValues(given[1], given[2]), mask, 0.0, causal)
+    expected = torch.nn.functional.scaled_dot_product_attention(*given, attn_mask=mask, is_causal=causal)
+    torch.testing.assert_close(found, expected)
+    weights = torch.randn_like(found)
+    one, other = (torch.autograd.grad((output * weights).sum(), given) for output in (found, expected))
+    torch.testing.assert_close(one, other)
+
+
+def test_attention_drops_its_share_and_makes_up_for_it() -> None:
+    torch.manual_seed(0)
+    queries, keys = torch.randn(2, 1, 1, 400, 8)
+    values = torch.eye(400).expand(1, 1, 400, 400)
+    whole = attend(queries[None], KeysValues(keys[None], values), None, 0.0, False)
+    found = attend(queries[None], KeysValues(keys[None], values), None, 0.25, False)
+    dropped = found == 0
+    assert float(dropped.float().mean()) == pytest.approx(0.25, abs=0.01)
+    torch.testing.assert_close(found[~dropped], whole[~dropped] / 0.75)
