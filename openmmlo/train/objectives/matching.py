@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from openmmlo.models.thp.text import KeysValues, Memory, select
 from openmmlo.train.batch import Batch
 from openmmlo.train.objectives.draws import uniforms
 from openmmlo.train.objectives.gathering import gathered, gathered_with_gradient, own_rows
@@ -15,7 +16,6 @@ from openmmlo.train.state import StepState
 
 if TYPE_CHECKING:
     from openmmlo.models.thp.model import ThpModel
-    from openmmlo.models.thp.text import Memory
 
 _FLOOR = 1e-4  # BLIP: no other row of the batch is out of the question
 
@@ -63,22 +63,20 @@ def matching_loss(
     all_tokens, all_mask, all_keys = texts[:, :width], texts[:, width:-1], texts[:, -1]
     other_texts = draw_negatives("negative text", to_texts, batch.keys, all_keys, state)
     other_images = draw_negatives("negative image", to_images, batch.keys, all_keys, state)
-    if state.world > 1:
-        drawn = gathered_with_gradient(image_tokens, state)[other_images]
-        more = model.memory(drawn)
-        memory = tuple(type(mine)(*map(_joined, mine, others)) for mine, others in zip(memory, more, strict=True))
-        other_images = torch.arange(rows, 2 * rows, device=tokens.device)
-    own = torch.arange(rows, device=tokens.device)
+    if state.world == 1:
+        others = select(memory, other_images)
+    else:
+        others = model.memory(gathered_with_gradient(image_tokens, state)[other_images])
     fused = model.fuse(
-        memory,
+        tuple(_thrice(own, other) for own, other in zip(memory, others, strict=True)),
         torch.cat([tokens, all_tokens[other_texts], tokens]),
         torch.cat([mask, all_mask[other_texts], mask]),
-        torch.cat([own, own, other_images]),
     )
     belongs = torch.zeros(3 * rows, dtype=torch.int64, device=tokens.device)
     belongs[:rows] = 1
     return functional.cross_entropy(model.match(fused).float(), belongs)
 
 
-def _joined(mine: Tensor, others: Tensor) -> Tensor:
-    return torch.cat([mine, others])
+def _thrice(own: KeysValues, other: KeysValues) -> KeysValues:
+    """The images of all pairs, as one layer sees them: own, own again, others."""
+    return KeysValues(torch.cat([own.keys, own.keys, other.keys]), torch.cat([own.values, own.values, other.values]))
