@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,7 +20,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Precision = Literal["float32", "float64"]
 
 EXACT_PRODUCTS = 1 << 26
-"""Products of one pass (N x C x D) up to which float64 is used; float32 takes half the time of larger ones."""
+"""Products of one pass (N x C x D) up to which float64 is used, and one thread: float32 takes half the time of larger
+ones, and threads wait for each other over smaller ones, for long where other work has their cores."""
 
 BLOCK_LOGITS = 1 << 23
 
@@ -88,7 +90,8 @@ class SoftmaxRegression:
         self.shape = (classes, features.shape[1])
         self.rows = len(features)
         products = self.rows * classes * features.shape[1]
-        self.precision: Precision = precision or ("float64" if products <= EXACT_PRODUCTS else "float32")
+        self.small = products <= EXACT_PRODUCTS
+        self.precision: Precision = precision or ("float64" if self.small else "float32")
         self.features, self.labels, self.device = features, np.asarray(labels, np.int64), device
         self.block_rows = block_rows or max(1, BLOCK_LOGITS // max(classes, features.shape[1]))
         total = np.zeros(features.shape[1])
@@ -109,21 +112,27 @@ class SoftmaxRegression:
             tolerance: of the largest entry of the gradient of the mean loss in L-BFGS's coordinates, where half its
                 squared length is about what is left to gain.
         """
+        import torch
         from scipy.optimize import minimize
 
         classes, width = self.shape
         shrink = 1 / (penalty * self.rows)
         spread, axes = self._principal
+        forth = None if axes is None else torch.from_numpy(axes).to(self.device)
         units = 1 / np.sqrt(np.outer(self._curvature, spread) + shrink)
         bias_units = 1 / np.sqrt(np.maximum(self._curvature, 1 / self.rows**2))
 
-        def turned(values: Array) -> Array:
-            return values if axes is None else values @ axes
+        def turned(values: Array, back: bool = False) -> Array:
+            if forth is None:
+                return values
+            found = torch.from_numpy(values).to(self.device) @ (forth.T if back else forth)
+            return np.asarray(found.cpu().numpy())
 
         def to_centred(coordinates: Array) -> Array:
             weight = _apart(coordinates[: classes * width].reshape(classes, width) * units)
-            weight = weight if axes is None else weight @ axes.T
-            return np.concatenate([weight.ravel(), _apart(coordinates[classes * width :] * bias_units)])
+            return np.concatenate(
+                [turned(weight, back=True).ravel(), _apart(coordinates[classes * width :] * bias_units)]
+            )
 
         def of_coordinates(coordinates: Array) -> tuple[float, Array]:
             value, slope = self.loss_and_gradient(to_centred(coordinates), shrink)
@@ -135,20 +144,21 @@ class SoftmaxRegression:
             centred = self._shifted(start, 1)
             weight = turned(centred[: classes * width].reshape(classes, width)) / units
             begin = np.concatenate([weight.ravel(), centred[classes * width :] / bias_units])
-        found = minimize(
-            of_coordinates,
-            begin,
-            jac=True,
-            method="L-BFGS-B",
-            options={
-                "maxiter": most_iterations,
-                "maxfun": most_iterations * _LINE_STEPS,
-                "maxls": _LINE_STEPS,
-                "maxcor": _CORRECTIONS,
-                "gtol": tolerance,
-                "ftol": _STANDSTILL[self.precision],
-            },
-        )
+        with _one_thread() if self.small else nullcontext():
+            found = minimize(
+                of_coordinates,
+                begin,
+                jac=True,
+                method="L-BFGS-B",
+                options={
+                    "maxiter": most_iterations,
+                    "maxfun": most_iterations * _LINE_STEPS,
+                    "maxls": _LINE_STEPS,
+                    "maxcor": _CORRECTIONS,
+                    "gtol": tolerance,
+                    "ftol": _STANDSTILL[self.precision],
+                },
+            )
         solved = self._shifted(to_centred(found.x), -1)
         weight, bias = solved[: classes * width].reshape(classes, width), solved[classes * width :]
         return Solution(weight, bias - bias.mean(), int(found.nit), bool(found.success), str(found.message))
@@ -220,6 +230,18 @@ class SoftmaxRegression:
                 kept.append(pair)
             yield pair
         self._kept = kept
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _apart(values: Array) -> Array:
