@@ -45,8 +45,8 @@ class Pretraining(nn.Module):
         seed: of the keys in the queue before any batch was.
 
     Raises:
-        ValueError: no loss, or matching without contrast; and in the first step a batch of fewer than two pairs, or
-            one that the queue's size is no multiple of.
+        ValueError: no loss, or matching without contrast; in a step, a batch of fewer than two pairs, or keys that
+            enter a queue whose size is no multiple of the batch.
     """
 
     def __init__(
@@ -134,8 +134,6 @@ class Pretraining(nn.Module):
                 f"A batch of {rows} pair for contrastive learning, which compares pairs with each other; expected at "
                 "least 2. Raise batch_size, or lower accumulation."
             )
-        if self.queue is not None:
-            self.queue.check(rows)
 
     def before_step(self, state: StepState) -> None:
         """The momentum copies move towards the model."""

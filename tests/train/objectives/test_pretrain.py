@@ -241,8 +241,9 @@ def test_a_run_goes_on_bit_for_bit_from_its_state() -> None:
 def test_too_small_a_batch_and_a_queue_that_does_not_divide_are_refused() -> None:
     with pytest.raises(ValueError, match=r"batch of 1 pair .* at least 2"):
         pretraining(queue_size=0)(pairs(1), state_at(0))
+    objective = pretraining(queue_size=24)
     with pytest.raises(ValueError, match=r"24 .*multiple of the global batch of 5.*20 or 25"):
-        pretraining(queue_size=24)(pairs(5), state_at(0))
+        take_step(objective, objective, pairs(5), state_at(0), optimiser_of(objective, torch.optim.SGD, 0.1))
     assert math.isfinite(float(pretraining(itc=False, itm=False)(pairs(1), state_at(0))["loss"]))
 
 
