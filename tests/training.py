@@ -6,6 +6,7 @@ import copy
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -175,9 +176,9 @@ def unclocked(rows: list[dict[str, float]]) -> list[dict[str, float]]:
 
 
 def processes() -> Any:
-    """Where processes come from that start with torch loaded already."""
+    """Where processes come from that start with torch loaded already, and what its optimisers load when first used."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["training"])
+    context.set_forkserver_preload(["torch._dynamo", "openmmlo.train.loop"])
     return context
 
 
@@ -189,21 +190,23 @@ def die() -> None:
 def killed_run(out: Path, moment: str, settings: dict[str, Any]) -> None:
     """Run the loop in this process until it is killed at a moment: ``step:N``, ``aside:N``, ``renamed:N``, ``log:N``.
 
-    N is the step within which it dies, or after which a checkpoint or a line of the log is being written.
+    N is the step within which it dies, or after which a checkpoint or a line of the log is being written. ``slow:N``
+    takes N milliseconds a step and does not die by itself.
     """
     kind, _, number = moment.partition(":")
-    at = int(number or -1)
+    at = int(number)
     seed_everything(settings.get("seed", 3))
     objective = TinyObjective(settings.pop("dropout", 0.0), settings.pop("queue", 0))
-    if kind == "step":
-        after = objective.after_step
+    after = objective.after_step
 
-        def dying(state: StepState) -> None:
-            if state.step == at:
-                die()
-            after(state)
+    def after_step(state: StepState) -> None:
+        if kind == "step" and state.step == at:
+            die()
+        if kind == "slow":
+            time.sleep(at / 1000)
+        after(state)
 
-        objective.after_step = dying  # type: ignore[method-assign]
+    objective.after_step = after_step  # type: ignore[method-assign]
     if kind in {"aside", "renamed"}:
         import openmmlo.train.loop as loop
 
@@ -235,11 +238,25 @@ def killed_run(out: Path, moment: str, settings: dict[str, Any]) -> None:
 
 
 def one_of(rank: int, world: int, port: int, out: Path, settings: dict[str, Any]) -> None:
-    """One of several processes that train together on the CPU; each leaves its batches and weights in a file."""
+    """One of several processes that train together on the CPU; each leaves its batches and weights in a file.
+
+    All end within step ``stop``, where that is among the settings.
+    """
     os.environ |= {
         "RANK": str(rank), "WORLD_SIZE": str(world), "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": str(world),
         "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1",
     }  # fmt: skip
-    objective, trained = run_loop(out, **settings)
+    stop = settings.pop("stop", None)
+    seed_everything(settings.get("seed", 3))
+    objective = TinyObjective(settings.pop("dropout", 0.0))
+    after = objective.after_step
+
+    def after_step(state: StepState) -> None:
+        if state.step == stop:
+            os._exit(7)
+        after(state)
+
+    objective.after_step = after_step  # type: ignore[method-assign]
+    objective, trained = run_loop(out, objective=objective, **settings)
     found = {"weights": weights_of(objective), "batches": objective.batches, "last": trained.last}
     torch.save(found, out / f"rank{rank}.pt")
