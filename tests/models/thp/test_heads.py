@@ -39,7 +39,7 @@ def test_a_linear_head_is_linear(states: torch.Tensor) -> None:
     torch.nn.init.normal_(head.bias)
     features = head.adapt(states).features
     torch.testing.assert_close(head.logits(features), features @ head.centres.T + head.bias)
-    assert float(head.multiplier()) == 1.0
+    assert head.multiplier().item() == 1.0
 
 
 def test_more_classes_than_width_and_gradients_reach_every_part(states: torch.Tensor) -> None:
@@ -61,15 +61,15 @@ def test_probability_of_a_perfect_feature_among_a_thousand_classes(scale: float,
     with torch.no_grad():
         head.centres.copy_(torch.eye(1000))
         found = head.logits(torch.eye(1000)[:1]).softmax(-1)[0, 0]
-    assert float(head.multiplier()) == pytest.approx(scale, rel=1e-6)
+    assert head.multiplier().item() == pytest.approx(scale, rel=1e-6)
     assert float(found) == pytest.approx(probability, rel=0.01)
 
 
 def test_the_scale_starts_as_released() -> None:
     head = SphericalHead(6, 3)
     assert head.scale is not None
-    assert float(head.scale) == pytest.approx(0.0, abs=1e-6)
-    assert float(head.multiplier()) == pytest.approx(1 + math.log(2))
+    assert head.scale.item() == pytest.approx(0.0, abs=1e-6)
+    assert head.multiplier().item() == pytest.approx(1 + math.log(2))
 
 
 def test_scores_are_float32_under_autocast(states: torch.Tensor) -> None:
