@@ -194,15 +194,19 @@ def list_names(
         "sources": SOURCES, "captioners": CAPTIONERS, "models": MODELS, "detectors": DETECTORS,
         "classifiers": CLASSIFIERS, "metrics": METRICS,
     }  # fmt: skip
-    tables: dict[str, Callable[[], dict[str, str]]] = {
-        name: lambda catalog=catalog: {entry: catalog.describe(entry) for entry in catalog}
-        for name, catalog in catalogs.items()
-    } | {
-        "benchmarks": lambda: {name: load_benchmark(name).title for name in benchmark_names()},
-    } | {
-        heading: lambda kind=kind: {name: describe_recipe(kind, name) for name in recipe_names(kind)}
-        for heading, kind in (("recipes", "building"), ("pretraining", "pretrain"), ("finetuning", "finetune"))
-    }
+    tables: dict[str, Callable[[], dict[str, str]]] = (
+        {
+            name: lambda catalog=catalog: {entry: catalog.describe(entry) for entry in catalog}
+            for name, catalog in catalogs.items()
+        }
+        | {
+            "benchmarks": lambda: {name: load_benchmark(name).title for name in benchmark_names()},
+        }
+        | {
+            heading: lambda kind=kind: {name: describe_recipe(kind, name) for name in recipe_names(kind)}
+            for heading, kind in (("recipes", "building"), ("pretraining", "pretrain"), ("finetuning", "finetune"))
+        }
+    )
     if kind is not None and kind not in tables:
         raise UnknownName("table", kind, tables)
     described = {name: describe() for name, describe in tables.items() if kind in (None, name)}

@@ -143,19 +143,18 @@ def bare_rate(objective: Any, batches: Sequence[Any], recipe: Any) -> float:
     )  # fmt: skip
     objective.train()
     first = 0.0
-    with attention():
-        for step, batch in enumerate(batches):
-            state = StepState(0, step, 0, 0.0, len(batches))
-            objective.before_step(state)
-            with torch.autocast("cpu", torch.bfloat16):
-                loss = objective(batch, state)["loss"]
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(objective.parameters(), recipe.clip_norm)
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
-            objective.after_step(state)
-            if step + 1 == WARM_UP:
-                first = time.perf_counter()
+    for step, batch in enumerate(batches):
+        state = StepState(0, step, 0, 0.0, len(batches))
+        objective.before_step(state)
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = objective(batch, state)["loss"]
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(objective.parameters(), recipe.clip_norm)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        objective.after_step(state)
+        if step + 1 == WARM_UP:
+            first = time.perf_counter()
     return (len(batches) - WARM_UP) * len(batches[0].sample_ids) / (time.perf_counter() - first)
 
 
@@ -171,7 +170,7 @@ class Step:
     def __call__(self) -> None:
         """Momentum update, forward, backward, optimiser, queue: all of it."""
         self.objective.before_step(self.state)
-        with attention(), torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16):
             loss = self.objective(self.batch, self.state)["loss"]
         loss.backward()
         self.optimiser.step()
@@ -223,14 +222,14 @@ def _momentum(pairs: int) -> Line:
     model, momentum, queue, batch = step.objective.model, step.objective.momentum, step.objective.queue, step.batch
 
     def forward() -> None:
-        with attention(), torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16):
             model.embed_images(model.image_tokens(batch.pixels))
             model.embed_texts(batch.tokens, batch.mask)
 
     def added() -> None:
         momentum.update(model)
         teacher = momentum.teacher
-        with torch.no_grad(), attention(), torch.autocast("cpu", torch.bfloat16):
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
             images = teacher.embed_images(teacher.image_tokens(batch.pixels))
             texts = teacher.embed_texts(batch.tokens, batch.mask)
         queue.push(image=images, text=texts)
@@ -246,13 +245,6 @@ def _momentum(pairs: int) -> Line:
         pairs=pairs,
         detail=lambda ours, theirs: f"{ours * 1e3:.0f} and {theirs * 1e3:.0f} ms",
     )
-
-
-def attention() -> Any:
-    """The attention kernels that the loop trains with on a processor."""
-    from openmmlo.train.processes import attention_kernels
-
-    return attention_kernels(torch.device("cpu"), "bf16")
 
 
 def _waiting(task: Any, root: Path, pairs: int) -> Line:

@@ -35,7 +35,7 @@ from openmmlo.train.logs import (
 )
 from openmmlo.train.objective import Objective
 from openmmlo.train.optimiser import build_optimiser, gradient_norm, set_learning_rate, trained_parameters
-from openmmlo.train.processes import attention_kernels, memory_mb, seed_everything, synchronise_batch_norm
+from openmmlo.train.processes import memory_mb, seed_everything, synchronise_batch_norm
 from openmmlo.train.recipe import Precision, Recipe
 from openmmlo.train.schedule import check_schedule, learning_rate
 from openmmlo.train.state import StepState
@@ -193,8 +193,7 @@ class _Run:
         size = self.order.batch_size
         progress.start(settings.steps * size, first * size)
         try:
-            with attention_kernels(self.device, settings.precision):
-                self._steps(first)
+            self._steps(first)
         finally:
             progress.close()
             if board is not None:

@@ -6,7 +6,6 @@ import hashlib
 import os
 import random
 import sys
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -80,20 +79,6 @@ def synchronise_batch_norm(objective: Any, world: int, device: torch.device) -> 
 
     convert_sync_batchnorm(objective)
     return True
-
-
-def attention_kernels(device: torch.device, precision: Precision) -> AbstractContextManager[Any]:
-    """Within it attention takes the kernels that train fastest here.
-
-    On processors the backward pass of torch's fused attention in bf16 costs two to four times what plain products and
-    a softmax cost (64 x 4 heads x 65 tokens x 32: 46 against 20 ms on one core, torch 2.15); float32 is not affected.
-    """
-    if device.type != "cpu" or precision != "bf16":
-        return nullcontext()
-    from torch.nn.attention import SDPBackend, sdpa_kernel
-
-    found: AbstractContextManager[Any] = sdpa_kernel(SDPBackend.MATH)
-    return found
 
 
 def memory_mb(device: torch.device) -> float:
