@@ -18,11 +18,12 @@ from openmmlo.evaluate.banks import Banks
 from openmmlo.evaluate.benchmark import Benchmark, load_benchmark
 from openmmlo.evaluate.classifiers import CLASSIFIERS, FittedClassifier, open_classifier
 from openmmlo.evaluate.configuration import EvalConfig
-from openmmlo.evaluate.detectors import DETECTORS, open_detector
+from openmmlo.evaluate.detectors import open_detector
 from openmmlo.evaluate.detectors.choose import choose as choose_settings
 from openmmlo.evaluate.detectors.choose import validation_banks
 from openmmlo.evaluate.detectors.odin import ODIN
-from openmmlo.evaluate.detectors.run import Detections, detect, hyper_parameters
+from openmmlo.evaluate.detectors.run import Detections, detect
+from openmmlo.evaluate.door import check_asked, detectors_of
 from openmmlo.evaluate.earlier import keep_earlier
 from openmmlo.evaluate.features.bank import FeatureBank
 from openmmlo.evaluate.head import Head
@@ -96,16 +97,16 @@ def evaluate(config: EvalConfig, progress: Progress | None = None) -> Outcome:
         keep_earlier(config, digest_of(encoder.identity()), [item.benchmark for item in resolved])
         outcome = Outcome(not_run=not_run, is_main=launched()[0] == 0)
         for item in resolved:
-            for seed in config.seeds:
-                try:
+            with _told(config, item, not_run):
+                check_asked(config, encoder, item)
+        for item in resolved:
+            if item.benchmark.name in not_run:
+                continue
+            with _told(config, item, not_run):
+                for seed in config.seeds:
                     done = _evaluate(config, encoder, item, seed, progress)
-                except OpenmmloError as error:
-                    if config.benchmarks:
-                        raise
-                    not_run[item.benchmark.name] = str(error)
-                    break
-                if done is not None:
-                    outcome.evaluations.append(done)
+                    if done is not None:
+                        outcome.evaluations.append(done)
     if len(config.seeds) > 1 and outcome.evaluations:
         from openmmlo.evaluate.compare import compare
 
@@ -115,6 +116,17 @@ def evaluate(config: EvalConfig, progress: Progress | None = None) -> Outcome:
         deviations = {name: compare(runs) for name, runs in folders.items()}
         return Outcome(outcome.evaluations, not_run, deviations, outcome.is_main)
     return outcome
+
+
+@contextmanager
+def _told(config: EvalConfig, item: Resolved, not_run: dict[str, str]) -> Iterator[None]:
+    """What goes wrong ends the run where benchmarks were named; else it is why this one was not run."""
+    try:
+        yield
+    except OpenmmloError as error:
+        if config.benchmarks:
+            raise
+        not_run[item.benchmark.name] = str(error)
 
 
 def _benchmarks(config: EvalConfig, encoder: Encoder, progress: Progress) -> tuple[list[Resolved], dict[str, str]]:
@@ -159,7 +171,7 @@ def _evaluate(
         candidates, fitted, reasons = _classifiers(config, encoder, resolved, banks, seed, progress)
     kind = choose(candidates, config.classifier, reasons, encoder.name)
     head = candidates[kind].head
-    detectors = [open_detector(name, _options(benchmark, name)) for name in _wanted(config, benchmark)]
+    detectors = detectors_of(config, benchmark)
     outside = banks.with_role("ood", "ood-validation")
     for detector in detectors if outside else ():
         if isinstance(detector, ODIN) and detector.eta:
@@ -256,22 +268,6 @@ def _note_departures(config: EvalConfig, resolved: Resolved, notes: Notes) -> No
     missing = sum(item.missing for item in resolved.sets if item.reason is None)
     if missing:
         notes.departures.append(f"{missing:,} images of its lists are missing")
-
-
-def _wanted(config: EvalConfig, benchmark: Benchmark) -> list[str]:
-    return list(dict.fromkeys(config.detectors or benchmark.detectors or tuple(DETECTORS)))
-
-
-def _options(benchmark: Benchmark, detector: str) -> dict[str, Any]:
-    """Hyper-parameters that the benchmark sets: those it names, and k for the detectors that have one."""
-    found: dict[str, Any] = {
-        key.removeprefix(f"{detector}."): value
-        for key, value in benchmark.detector_options.items()
-        if key.startswith(f"{detector}.")
-    }
-    if "k" in hyper_parameters(open_detector(detector)):
-        found.setdefault("k", benchmark.neighbours)
-    return found
 
 
 def _classifiers(

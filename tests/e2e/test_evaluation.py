@@ -142,6 +142,22 @@ def test_unknown_names_are_refused_before_any_work(
     assert "miniature" in capsys.readouterr().err
 
 
+def test_what_cannot_be_done_is_said_before_any_feature(
+    benchmark: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(options: dict[str, float], *more: str) -> str:
+        path = tmp_path / "mine.yaml"
+        path.write_text(yaml.safe_dump(yaml.safe_load(benchmark.read_text()) | {"detector_options": options}))
+        capsys.readouterr()
+        assert evaluate(path, tmp_path, *more) == BAD_INPUT
+        assert not (tmp_path / "cache").exists()
+        return capsys.readouterr().err
+
+    assert "Did you mean 'ash-s'" in refused({"ashs.percentile": 95})
+    assert "detector ash-s takes no 'percentil'" in refused({"ash-s.percentil": 95})
+    assert "Did you mean 'cifar'" in refused({}, "--transform", "cifa")
+
+
 def test_a_departure_is_named(benchmark: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (
         evaluate(
