@@ -85,9 +85,10 @@ class TinyObjective(nn.Module):
         with torch.no_grad():
             self.model.head.bias.clamp_(-1, 1)
 
-    def validate(self, batch: Batch, state: StepState) -> Mapping[str, tuple[float, int]]:
+    def validate(self, batch: Batch, state: StepState) -> Mapping[str, tuple[Any, Any]]:
         right = self.model.head(self.model(batch)).argmax(1) == batch.labels
-        return {"accuracy": (float(right.sum()), len(batch))}
+        found = batch.labels[right].bincount(minlength=CLASSES + 1), batch.labels.bincount(minlength=CLASSES + 1)
+        return {"accuracy": (float(right.sum()), len(batch)), "accuracy_classes": found}
 
 
 class MemoryFeed:

@@ -118,7 +118,7 @@ class FinetuneTask:
         else:
             model = _from_release(self.start, recipe.model, changes)
         if recipe.gradient_checkpointing:
-            model.gradient_checkpointing_enable()
+            model.activation_checkpointing_enable()
         objective: Objective = OBJECTIVES.load(self.kind)(
             model, train_image_encoder=recipe.train_image_encoder, train_text_encoder=recipe.train_text_encoder,
             caption_dropout=recipe.caption_dropout, scale_lr_factor=recipe.scale_lr_factor, balance=recipe.balance,

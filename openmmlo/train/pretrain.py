@@ -53,7 +53,7 @@ class PretrainTask:
             temperature=recipe.temperature, benchmark=None,
         )  # fmt: skip
         if recipe.gradient_checkpointing:
-            model.gradient_checkpointing_enable()
+            model.activation_checkpointing_enable()
         objective: Objective = OBJECTIVES.load(self.kind)(
             model, itc=recipe.itc, itm=recipe.itm, lm=recipe.lm, momentum=recipe.momentum,
             queue_size=recipe.queue_size, alpha=recipe.alpha, alpha_epochs=recipe.alpha_epochs,

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from openmmlo.errors import DataError, TrainingRefused
 from openmmlo.records import Finding
 from openmmlo.train.augmentation import View
-from openmmlo.train.checkpoint import differences
+from openmmlo.train.checkpoint import NAME, differences
 from openmmlo.train.curve import CURVE, draw_curve
 from openmmlo.train.feed import PairFeed
 from openmmlo.train.logs import LOG, SilentTraining, TrainingProgress, read_log
@@ -221,6 +221,8 @@ def _folder(out: Path, identity: Mapping[str, Any], accelerator: Accelerator) ->
                     raise TrainingRefused(
                         f"Another process is training in {out}. Wait for it, or give another --out."
                     ) from None
+                if not (out / STATE / NAME).is_file():  # of a start that never came to train
+                    shutil.rmtree(out / STATE / "tokenizer", ignore_errors=True)
                 write_aside(out / STATE / "run.json", json.dumps(identity, indent=2, ensure_ascii=False) + "\n")
         accelerator.wait_for_everyone()
         yield finished_run(out, identity)
@@ -234,16 +236,19 @@ def _folder(out: Path, identity: Mapping[str, Any], accelerator: Accelerator) ->
 def finished_run(out: Path, identity: Mapping[str, Any]) -> dict[str, Any] | None:
     """What ``training.json`` of a folder holds where this very run is finished; None where it is new or to go on.
 
+    A start that ended before its first checkpoint binds nobody: another recipe may begin there.
+
     Raises:
         TrainingRefused: the folder holds another run, or files that no run wrote.
     """
-    path, begun = out / TRAINING, out / STATE / "run.json"
+    path, begun, checkpoint = out / TRAINING, out / STATE / "run.json", out / STATE / NAME
     if path.is_file():
         record = _read(path)
         _compare(record.get("identity") or {}, identity, out, "a finished run")
         return record
     if begun.is_file():
-        _compare(_read(begun), identity, out, "a run that was begun")
+        if checkpoint.is_file():
+            _compare(_read(begun), identity, out, "a run that was begun")
         return None
     others = sorted(item.name for item in out.iterdir() if item.name != STATE) if out.is_dir() else []
     if others:

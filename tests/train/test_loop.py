@@ -173,8 +173,11 @@ def test_the_log_says_means_rates_and_validation(tmp_path: Path) -> None:
     assert ["validation_accuracy" in row for row in rows] == [False, True, True]
     feed = MemoryFeed(Order(20, 8, 1, 3))
     objective.eval()
-    right = objective.validate(feed.batch(range(6)), StepState(3, 5, 2, 0.5, 5))["accuracy"]
-    assert rows[-1]["validation_accuracy"] == pytest.approx(right[0] / right[1])
+    found = objective.validate(feed.batch(range(6)), StepState(3, 5, 2, 0.5, 5))
+    assert rows[-1]["validation_accuracy"] == pytest.approx(found["accuracy"][0] / 6)
+    shares = [int(right) / int(count) for right, count in zip(*found["accuracy_classes"], strict=True) if count]
+    assert rows[-1]["validation_accuracy_classes"] == pytest.approx(sum(shares) / len(shares))
+    assert 1 < len(shares) <= 3
     assert all(0 <= row["waiting"] < 1 and row["samples_per_second"] > 0 and row["memory_mb"] > 50 for row in rows)
     assert trained.last == pytest.approx(
         rows[-1] | {name: trained.last[name] for name in trained.last if name not in rows[-1]}
