@@ -149,7 +149,9 @@ def _classifier(model: ThpModel) -> Classifier | None:
         return None
     names = tuple(tuple(dict.fromkeys(own)) for own in config.class_names) or ((),) * config.classes
     rows = _numbers(head.centres)
-    return Classifier(names, centres=rows) if head.bias is None else Classifier(names, rows, _numbers(head.bias))
+    if head.bias is None:
+        return Classifier(names, centres=rows, keyed=True)
+    return Classifier(names, rows, _numbers(head.bias), keyed=True)
 
 
 def _numbers(weight: torch.Tensor) -> np.ndarray:
