@@ -216,8 +216,12 @@ class Banks:
         return found
 
     def fingerprints(self) -> dict[str, str]:
-        """Set -> digest of everything that decides its features."""
-        return {name: bank.fingerprint for name, bank in self._banks.items()}
+        """Bank -> digest of everything that decides its rows: of images, after ODIN's step, of captions, of both."""
+        banks = dict(self._banks)
+        banks |= {f"{name} perturbed": bank.perturbed for name, bank in self._banks.items() if bank.perturbed}
+        for kind, found in (("captions", self._captions), ("with captions", self._pairs)):
+            banks |= {f"{name} {wording} {kind}": bank for (name, wording), bank in found.items()}
+        return {name: bank.fingerprint for name, bank in banks.items()}
 
 
 def spread(samples: tuple[Sample, ...], limit: int | None) -> list[Sample]:

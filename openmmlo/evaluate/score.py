@@ -88,7 +88,7 @@ def score(predictions: Predictions) -> dict[str, Any]:
     found: dict[str, Any] = {
         "departures": list(predictions.departures),
         "classification": {
-            item.name: classification(predictions, item.name) for item in predictions.by_role("test", "shifted")
+            item.name: classification(predictions, item.name) for item in (*tests, *predictions.by_role("shifted"))
         },
         "ood": {},
         "ood_groups": {},

@@ -59,7 +59,9 @@ def test_a_result_with_every_block(evaluated: Path) -> None:
     assert set(result["measured"]["classifiers"]) == {"linear-probe", "ncm", "knn"}
     assert result["measured"]["geometry"]["basis"] == "images"
     assert all(len(result["digests"][name]) == 64 for name in ("definition", "label_map", "checkpoint", "predictions"))
-    assert set(result["digests"]["banks"]) == {"train", "test", "sketch", "near-ood", "far-ood"}
+    scored = ["test", "sketch", "near-ood", "far-ood"]
+    assert set(result["digests"]["banks"]) == {"train", *scored, *(f"{name} perturbed" for name in scored)}
+    assert len(set(result["digests"]["banks"].values())) == 9
 
 
 def test_accuracy_is_that_of_the_predictions(evaluated: Path) -> None:

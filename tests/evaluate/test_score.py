@@ -64,6 +64,13 @@ def test_its_shape_is_the_documented_one(scored: dict[str, Any]) -> None:
     json.dumps(scored, allow_nan=False)
 
 
+def test_the_test_set_comes_first_wherever_it_is_defined(predictions: Predictions, scored: dict[str, Any]) -> None:
+    """Who reads the block takes its first set for the headline."""
+    turned = score(replace(predictions, sets=tuple(reversed(predictions.sets))))
+    assert list(turned["classification"]) == ["test", "sketch"]
+    assert turned["classification"] == scored["classification"]
+
+
 def test_numbers_are_scikit_learns_over_the_rows(predictions: Predictions, scored: dict[str, Any]) -> None:
     inside = rows(predictions, "test")
     found = scored["classification"]["test"]
