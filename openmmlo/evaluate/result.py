@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -75,6 +76,33 @@ def run_block(notes: Notes, began: float, device: str) -> dict[str, Any]:
         "machine": {"processor": platform.machine(), "cores": cores, "system": platform.system()},
         "versions": {"openmmlo": __version__, "python": platform.python_version(), **libraries},
     }
+
+
+def impersonal(value: Any) -> Any:
+    """A result's JSON value without what is of one person's disk: the data root and the home folder go by names.
+
+    Reasons why a set was not run say where it was looked for, and a result is published.
+    """
+    roots = {os.environ.get("OPENMMLO_DATA") or "": "$OPENMMLO_DATA", str(Path.home()): "~"}
+    named = {
+        place: name
+        for root, name in roots.items()
+        if root
+        for place in (root.rstrip("/"), str(Path(root).expanduser().resolve()))
+        if len(place) > 1
+    }
+    longest_first = sorted(named, key=len, reverse=True)
+
+    def told(item: Any) -> Any:
+        if isinstance(item, str):
+            for place in longest_first:
+                item = re.sub(rf"{re.escape(place)}(?=[/\s'\",.;:)]|$)", named[place], item)
+            return item
+        if isinstance(item, Mapping):
+            return {key: told(inner) for key, inner in item.items()}
+        return [told(inner) for inner in item] if isinstance(item, list | tuple) else item
+
+    return told(value)
 
 
 def write_result(folder: Path, result: Mapping[str, Any]) -> Path:

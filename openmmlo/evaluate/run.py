@@ -32,7 +32,7 @@ from openmmlo.evaluate.image_sets import Resolved, data_at, found_benchmarks, re
 from openmmlo.evaluate.measured import measure
 from openmmlo.evaluate.predictions import PredictedSet, Predictions, digest, write_predictions
 from openmmlo.evaluate.prompts.writing import unnamed
-from openmmlo.evaluate.result import FORMAT, PREDICTIONS, REPORT, Notes, run_block, write_result
+from openmmlo.evaluate.result import FORMAT, PREDICTIONS, REPORT, Notes, impersonal, run_block, write_result
 from openmmlo.evaluate.score import check_against, score_file
 from openmmlo.models.encoder import Encoder
 from openmmlo.models.launch import launched
@@ -248,6 +248,7 @@ def _evaluate(
         **notes.to_json(),
     }  # fmt: skip
     result["run"] = run_block(notes, began, str(encoder.device)) | {"extraction": banks.log}
+    result = impersonal(result)
     write_result(folder, result)
     report = None
     if config.report:
