@@ -129,8 +129,8 @@ class Recipe:
         return digest_of(self.decisive)
 
 
-INCIDENTAL = frozenset({"data", "workers", "log_every", "save_every", "target"})
-"""Keys that change no weight: a run may go on with other values of them."""
+INCIDENTAL = frozenset({"data", "workers", "log_every", "save_every", "stored", "target"})
+"""Keys that change nothing of what is trained: a run may go on with other values of them."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -307,7 +307,7 @@ def _save(
     recipe, model = task.recipe, objective.model
     model.config.recipe_digest = recipe.digest
     with quiet(), space_needed(out):
-        model.save_pretrained(out)
+        model.save_pretrained(out, state_dict=halved(model.state_dict()) if recipe.stored == "fp16" else None)
         tokenizer.save_pretrained(out)
     for path in out.glob("*.safetensors"):  # which safetensors keeps from everyone else
         path.chmod((out / "config.json").stat().st_mode)
@@ -333,6 +333,29 @@ def _save(
     write_aside(out / "README.md", render_card(name, model.config.to_dict(), record))
     write_training(out, record | {"identity": dict(identity)})
     return record
+
+
+def halved(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Every float32 tensor in fp16; what was shared stays shared.
+
+    Raises:
+        TrainingRefused: a weight is beyond what fp16 holds.
+    """
+    import torch
+
+    made: dict[int, Any] = {}
+    found: dict[str, Any] = {}
+    for name, tensor in state.items():
+        if tensor.dtype != torch.float32:
+            found[name] = tensor
+            continue
+        half = made.setdefault(tensor.data_ptr(), tensor.to(torch.float16))
+        if not bool(torch.isfinite(half).all()):
+            raise TrainingRefused(
+                f"{name} holds numbers beyond 65,504, which fp16 cannot store; run again with --set stored=fp32."
+            )
+        found[name] = half
+    return found
 
 
 def device_name(accelerator: Accelerator) -> str:

@@ -66,8 +66,8 @@ def test_names_of_the_package_load_on_first_use() -> None:
 
     for name in openmmlo.__all__:
         assert getattr(openmmlo, name) is not None
-    with pytest.raises(AttributeError, match="no attribute 'train'"):
-        _ = openmmlo.train
+    with pytest.raises(AttributeError, match="no attribute 'fly'"):
+        _ = openmmlo.fly
 
 
 @pytest.mark.slow

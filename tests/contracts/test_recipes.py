@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import re
 from pathlib import Path
@@ -13,12 +14,16 @@ import yaml
 from openmmlo.building import BuildConfig
 from openmmlo.building.captioners import PAPER_PROMPT, open_captioner
 from openmmlo.config import construct, describe_recipe, load_recipe, recipe_names, recipe_root
+from openmmlo.models.thp.architectures import ARCHITECTURES, config_for
 from openmmlo.sources import SOURCES, open_source
+from openmmlo.train.recipe import FinetuneRecipe, PretrainRecipe
 
 ROOT = recipe_root()
 RECIPES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*") if path.is_file())
 
 # Left to whoever runs a recipe: where it goes, which part of it, and what depends on the machine.
+TRAINING = {"pretrain": PretrainRecipe, "finetune": FinetuneRecipe}
+
 OF_A_RUN = {"out", "shard", "limit", "retry", "prefetch", "max_pixels", "lexicon", "recaption", "measure"}
 
 
@@ -27,9 +32,12 @@ def values_of(recipe: Path) -> dict[str, Any]:
 
 
 def test_the_search_finds_recipes() -> None:
-    assert {"miniature", "imagenet-lt", "places-lt", "inaturalist2018", "cifar100-lt"} <= {
-        recipe.stem for recipe in RECIPES
-    }
+    sets = {"imagenet-lt", "places-lt", "inaturalist2018", "cifar100-lt"}
+    assert {"miniature"} | sets <= set(recipe_names("building"))
+    released = {f"{name}-released" for name in sets - {"cifar100-lt"}}
+    assert {"thp-mini"} | sets | released <= set(recipe_names("pretrain"))
+    assert {"thp-mini", "imagenet-lt-only-finetuning"} | sets | released <= set(recipe_names("finetune"))
+    assert {recipe.parts[0] for recipe in RECIPES} == {"building", *TRAINING}
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=str)
@@ -41,10 +49,13 @@ def test_recipe_is_found_by_its_name(recipe: Path) -> None:
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=str)
 def test_recipe_opens_with_what_it_is(recipe: Path) -> None:
-    head = (ROOT / recipe).read_text(encoding="utf-8").split("\nsource:")[0]
+    text = (ROOT / recipe).read_text(encoding="utf-8")
+    head = "".join(line for line in text.splitlines(keepends=True) if line.startswith("#"))
+    assert text.startswith(head)
     for word in ("Command", "Hardware", "Hours", "Reproduces", "Measured"):
         assert re.search(rf"^# {word}: +\S", head, re.MULTILINE), word
-    assert f"--recipe {recipe.stem} " in head
+    command = f"build --recipe {recipe.stem} " if recipe.parts[0] == "building" else f"{recipe.parts[0]} {recipe.stem} "
+    assert f"openmmlo {command}" in head
     assert 20 < len(describe_recipe(recipe.parts[0], recipe.stem)) <= 100
 
 
@@ -69,3 +80,56 @@ def test_building_recipe_becomes_a_configuration(recipe: Path, tmp_path: Path) -
     captioner = open_captioner(config.captioner, config.captioner_options)
     assert captioner.name == config.captioner
     assert config.captioner_options.get("prompt", PAPER_PROMPT) == PAPER_PROMPT
+
+
+@pytest.mark.parametrize("recipe", [recipe for recipe in RECIPES if recipe.parts[0] in TRAINING], ids=str)
+def test_training_recipe_becomes_a_configuration_of_a_model(recipe: Path) -> None:
+    values = values_of(recipe)
+    cls = TRAINING[recipe.parts[0]]
+    assert set(values) == {item.name for item in dataclasses.fields(cls)}
+    found = construct(cls, values, f"recipe {recipe.stem}")
+    assert found.data is not None
+    assert found.data.name in recipe_names("building")
+    building = load_recipe("building", found.data.name)
+    assert {found.split, found.validation_split or found.split} <= set(building["splits"])
+    assert building["with_images"]
+    if found.model is not None:
+        assert found.model in ARCHITECTURES
+        assert config_for(found.model, text_length=found.text_length).text_length == found.text_length
+
+
+@pytest.mark.parametrize("name", recipe_names("finetune"))
+def test_fine_tuning_starts_where_a_recipe_of_pre_training_ends(name: str) -> None:
+    found = construct(FinetuneRecipe, load_recipe("finetune", name), name)
+    if found.weights.startswith("timm:"):
+        return
+    folder, kind, before = Path(found.weights).parts
+    assert (folder, kind) == ("trained", "pretrain")
+    start = construct(PretrainRecipe, load_recipe("pretrain", before), before)
+    assert start.data == found.data
+    places = start.text_length if start.text_weights == "none" else config_for(start.model).text_length
+    assert found.text_length <= places
+
+
+@pytest.mark.parametrize("recipe", [recipe for recipe in RECIPES if recipe.parts[0] in TRAINING], ids=str)
+def test_a_published_number_that_a_recipe_aims_at_is_the_papers(recipe: Path, published: list[dict[str, str]]) -> None:
+    """Every number of a target that names a table stands in that table for T-hp."""
+    target = values_of(recipe)["target"]
+    tables = re.findall(r"Table (\d)", target)
+    if not tables:
+        assert target.startswith("none")
+        return
+    known = {float(row["value"]) for row in published if row["table"] in tables and "T-hp" in row["method"]}
+    numbers = [float(number) for number in re.findall(r"(?<![\w.-])\d+\.\d+", target)]
+    assert numbers
+    assert set(numbers) <= known
+
+
+@pytest.fixture(scope="session")
+def published() -> list[dict[str, str]]:
+    """The paper's tables, where they lie beside the checkout."""
+    path = Path(__file__).parents[3] / "shared" / "paper" / "tables.csv"
+    if not path.is_file():
+        pytest.skip("the paper's tables are not at hand")
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))

@@ -28,6 +28,7 @@ from openmmlo.train.logs import SilentTraining, read_log
 from openmmlo.train.outcome import Outcome, file_digest
 from openmmlo.train.pretrain import PretrainTask, pretrain
 from openmmlo.train.recipe import FinetuneRecipe, PretrainRecipe
+from openmmlo.train.run import halved
 
 NAMES = ("ant", "bee", "cat")
 INFO = DatasetInfo(
@@ -117,6 +118,27 @@ def test_a_pretrained_folder_holds_all_that_belongs_to_it(pretrained: Outcome, d
     assert model.config.text_length == 24
     assert model.config.vocab_size == len(open_tokenizer(str(folder)))
     assert ((folder / "model.safetensors").stat().st_mode & 0o777) == ((folder / "config.json").stat().st_mode & 0o777)
+
+
+@pytest.mark.slow
+def test_weights_may_be_stored_in_half_precision(pretrained: Outcome, data: Path, tmp_path: Path) -> None:
+    outcome = pretrain(before(data, stored="fp16"), tmp_path / "half", device="cpu")
+    sizes = [(item.folder / "model.safetensors").stat().st_size for item in (outcome, pretrained)]
+    assert sizes[0] == pytest.approx(sizes[1] / 2, rel=0.02)
+    half, full = (ThpModel.from_pretrained(item.folder).state_dict() for item in (outcome, pretrained))
+    assert half.keys() == full.keys()
+    assert {value.dtype for value in half.values()} == {torch.float32}
+    for name, value in full.items():
+        assert torch.equal(half[name], value.half().float()), name
+
+
+def test_what_half_precision_cannot_hold_is_refused() -> None:
+    shared = torch.tensor([1.0, 2.0])
+    found = halved({"one": shared, "other": shared, "count": torch.tensor(3)})
+    assert found["one"] is found["other"]
+    assert found["count"].dtype == torch.int64
+    with pytest.raises(TrainingRefused, match="large holds numbers beyond 65,504"):
+        halved({"large": torch.tensor([7e4])})
 
 
 def test_the_same_command_again_does_nothing(pretrained: Outcome, data: Path) -> None:
