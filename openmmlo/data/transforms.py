@@ -64,11 +64,15 @@ class PillowTransform:
         """An upright RGB image -> (3, H, W) float32."""
         import torch
 
-        pixels = np.asarray(_centre(self._resized(image.convert("RGB")), self.crop))
+        pixels = np.asarray(self.image(image))
         channels = torch.from_numpy(pixels.transpose(2, 0, 1).copy()).to(torch.float32).div(255)
         mean = torch.tensor(self.mean, dtype=torch.float32).view(3, 1, 1)
         std = torch.tensor(self.std, dtype=torch.float32).view(3, 1, 1)
         return channels.sub_(mean).div_(std)
+
+    def image(self, image: Image.Image) -> Image.Image:
+        """The image resized and cropped, still as an image."""
+        return _centre(self._resized(image.convert("RGB")), self.crop)
 
     @property
     def record(self) -> dict[str, Any]:
@@ -123,6 +127,37 @@ class LibraryTransform:
     @property
     def channel_std(self) -> Channels:
         return self.std
+
+
+@dataclass(frozen=True, eq=False)
+class ShrunkTransform:
+    """Another transform on images that are first brought to one small size, as OOD suites of CIFAR do.
+
+    Images of other sets would else be told by their sharpness alone, whatever they show.
+
+    Attributes:
+        size: the shorter side, bilinear, and the side of the centre that is kept.
+        then: what a network wants.
+    """
+
+    size: int
+    then: Transform
+
+    def __call__(self, image: Image.Image) -> torch.Tensor:
+        """An upright RGB image -> (3, H, W) float32."""
+        return self.then(self._first.image(image))
+
+    @property
+    def record(self) -> dict[str, Any]:
+        return {"first": {"resize": self.size, "crop": self.size, "interpolation": "bilinear"}, **self.then.record}
+
+    @property
+    def channel_std(self) -> Channels:
+        return self.then.channel_std
+
+    @property
+    def _first(self) -> PillowTransform:
+        return PillowTransform(self.size, (self.size, self.size))
 
 
 def transform_named(name: str, own: Transform) -> Transform:

@@ -97,6 +97,8 @@ class Benchmark:
         label_map_hash: of the class keys in label order; None for a folder of one's own.
         group_sizes: shot group -> classes under the paper's rule, where the training list is known.
         train_rows: images of the training list.
+        image_size: side to which every image is brought before the model's own transform; None leaves them as they
+            are. Where classes are images of 32 pixels, sharper ones would be told from them by that alone.
         templates: prompts for zero-shot classification: a name in zero_shot's table.
         detectors: which are run; all where empty.
         detector_options: hyper-parameters other than the papers' defaults, as ``NAME.FIELD``.
@@ -116,6 +118,7 @@ class Benchmark:
     label_map_hash: str | None = None
     group_sizes: dict[str, int] = field(default_factory=dict)
     train_rows: int | None = None
+    image_size: int | None = None
     templates: str = "photo"
     detectors: tuple[str, ...] = ()
     detector_options: dict[str, float] = field(default_factory=dict)
@@ -132,6 +135,8 @@ class Benchmark:
         tests = [item.name for item in self.sets if item.role == "test"]
         if len(tests) != 1:
             raise ConfigError(f"benchmark {self.name}: {len(tests)} sets have role 'test'; expected one.")
+        if self.image_size is not None and self.image_size < 1:
+            raise ConfigError(f"benchmark {self.name}: image_size is {self.image_size}; expected 1 or more pixels.")
 
     def with_role(self, *roles: Role) -> tuple[ImageSet, ...]:
         """The sets with one of these roles, in order."""

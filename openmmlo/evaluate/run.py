@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from openmmlo import __version__
-from openmmlo.data.transforms import transform_named
+from openmmlo.data.transforms import ShrunkTransform, transform_named
 from openmmlo.errors import OpenmmloError
 from openmmlo.evaluate.banks import Banks
 from openmmlo.evaluate.benchmark import Benchmark, load_benchmark
@@ -163,6 +163,8 @@ def _evaluate(
     _note_departures(config, resolved, notes)
 
     transform = None if config.transform == "model" else transform_named(config.transform, encoder.transform)
+    if benchmark.image_size is not None:
+        transform = ShrunkTransform(benchmark.image_size, transform or encoder.transform)
     banks = Banks(config, encoder, resolved, notes, progress, transform)
     with _timed(notes, "extraction"):
         banks.extract()

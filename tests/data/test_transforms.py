@@ -14,7 +14,7 @@ from PIL import Image
 from torchvision import transforms as theirs
 from torchvision.transforms import InterpolationMode
 
-from openmmlo.data.transforms import TRANSFORMS, PillowTransform, transform_named
+from openmmlo.data.transforms import TRANSFORMS, PillowTransform, ShrunkTransform, transform_named
 from openmmlo.errors import UnknownName
 from openmmlo.models.encoder import Transform
 
@@ -66,6 +66,21 @@ def test_presets_are_what_the_papers_say(name: str) -> None:
     assert json.loads(json.dumps(record)) == record
     again = pickle.loads(pickle.dumps(preset))  # noqa: S301 - our own bytes
     assert again == preset
+
+
+@pytest.mark.parametrize("size", [(32, 32), (500, 375), (36, 36), (20, 90)])
+def test_images_brought_to_one_size_first_are_torchvisions(size: tuple[int, int]) -> None:
+    """CIDER's Resize(32) and CenterCrop(32), then a network's own 224."""
+    then = TRANSFORMS.load("livt")()
+    ours = ShrunkTransform(32, then)
+    first = theirs.Compose([theirs.Resize(32, MODES["bilinear"]), theirs.CenterCrop(32)])
+    image = noise(*size)
+    assert torch.equal(ours(image), then(first(image)))
+    assert torch.equal(ShrunkTransform(32, TRANSFORMS.load("cifar")())(image), TRANSFORMS.load("cifar")()(image))
+    assert ours.record == {"first": {"resize": 32, "crop": 32, "interpolation": "bilinear"}, **then.record}
+    assert ours.channel_std == then.channel_std
+    assert isinstance(ours, Transform)
+    assert torch.equal(pickle.loads(pickle.dumps(ours))(image), ours(image))  # noqa: S301 - our own bytes
 
 
 def test_a_grey_level_is_one_over_255_deviations() -> None:

@@ -213,14 +213,19 @@ def test_seeds_of_each_benchmark_are_put_together(
     }
 
 
-def test_the_step_of_odin_is_the_one_that_the_result_names(benchmark: Path, tmp_path: Path) -> None:
-    values = yaml.safe_load(benchmark.read_text()) | {"detector_options": {"odin.eta": 0.1, "odin.temperature": 10}}
+def test_the_step_of_odin_and_the_size_of_images_are_those_that_the_result_names(
+    benchmark: Path, tmp_path: Path
+) -> None:
+    changes = {"detector_options": {"odin.eta": 0.1, "odin.temperature": 10}, "image_size": 4}
+    values = yaml.safe_load(benchmark.read_text()) | changes
     path = tmp_path / "stepped.yaml"
     path.write_text(yaml.safe_dump(values))
     assert evaluate(path, tmp_path, "--detector", "odin", "--no-report") == DONE
     result = json.loads((tmp_path / "results" / "small" / "pixels" / "result.json").read_text())
     named = result["protocol"]["detectors"]["odin"]
     assert (named["temperature"], named["eta"]) == (10, 0.1)
+    assert result["protocol"]["transform"]["first"]["resize"] == 4
     identities = [json.loads(file.read_text())["identity"] for file in (tmp_path / "cache").rglob("meta.json")]
     stepped = [item["perturbed"] for item in identities if item["perturbed"] is not None]
     assert [(item["temperature"], item["eta"]) for item in stepped] == [(10, 0.1)] * 4
+    assert all(item["transform"] == result["protocol"]["transform"] for item in identities)

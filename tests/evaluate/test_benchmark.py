@@ -83,9 +83,10 @@ def test_the_digest_is_of_everything_but_the_folder() -> None:
     changed = [
         Benchmark(**values | {"version": 2}).digest,
         Benchmark(**values | {"shots": "oltr"}).digest,
+        Benchmark(**values | {"image_size": 32}).digest,
         Benchmark(**values | {"sets": one.sets[:-1]}).digest,
     ]
-    assert len({one.digest, *changed}) == 4
+    assert len({one.digest, *changed}) == 5
     assert len({load_benchmark(name).digest for name in benchmark_names()}) == len(benchmark_names())
 
 
