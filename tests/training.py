@@ -46,6 +46,8 @@ class TinyModel(nn.Module):
 class TinyObjective(nn.Module):
     """Cross-entropy with everything that a resume must bring back: dropout, a momentum copy, a queue."""
 
+    sparse = False
+
     def __init__(self, dropout: float = 0.0, queue: int = 0, broken_step: int = -1) -> None:
         super().__init__()
         self.model = TinyModel()

@@ -35,7 +35,7 @@ from openmmlo.train.logs import (
 )
 from openmmlo.train.objective import Objective
 from openmmlo.train.optimiser import build_optimiser, gradient_norm, set_learning_rate, trained_parameters
-from openmmlo.train.processes import memory_mb, seed_everything, synchronise_batch_norm
+from openmmlo.train.processes import memory_mb, seed_everything, shared, synchronise_batch_norm
 from openmmlo.train.recipe import Precision, Recipe
 from openmmlo.train.schedule import check_schedule, learning_rate
 from openmmlo.train.state import StepState
@@ -181,7 +181,7 @@ class _Run:
         optimiser = build_optimiser(self.objective, settings.lr, settings.beta1, settings.beta2, settings.weight_decay)
         self.parameters = trained_parameters(optimiser)
         first = self._resume(optimiser)
-        self.model = self.accelerator.prepare_model(self.objective)
+        self.model = shared(self.objective, self.accelerator)
         self.optimiser = self.accelerator.prepare_optimizer(optimiser, device_placement=False)
         log = CsvLog(self.folder / LOG, first) if self.accelerator.is_main_process else None
         board = tensorboard(self.folder / "tensorboard", first) if log is not None else None

@@ -21,9 +21,12 @@ class Objective(Protocol):
 
     Attributes:
         model: what is trained and saved; ``save_pretrained(folder)`` writes it.
+        sparse: whether a step may leave a trained parameter without gradient, as one of an expert that no sample
+            went to; several processes then look for those in every step.
     """
 
     model: Any
+    sparse: bool
 
     def __call__(self, batch: Batch, state: StepState) -> Mapping[str, torch.Tensor]:
         """Scalars: ``loss``, whose gradient is taken, and its parts, detached, which are logged.

@@ -6,6 +6,7 @@ import hashlib
 import os
 import random
 import sys
+import warnings
 from typing import Any
 
 import numpy as np
@@ -41,12 +42,6 @@ def start_processes(device: str, precision: Precision) -> Accelerator:
         accelerator = Accelerator(
             cpu=kind == "cpu",
             mixed_precision="no" if precision == "fp32" else precision,
-            kwargs_handlers=[
-                # Parts of a model may have no part in a step: experts without a sample. Buffers are the objective's.
-                DistributedDataParallelKwargs(
-                    find_unused_parameters=True, broadcast_buffers=False, gradient_as_bucket_view=True
-                )
-            ],
         )
     except ValueError as error:
         raise ConfigError(f"precision is {precision!r}, which this device does not offer: {error}") from error
@@ -58,6 +53,19 @@ def start_processes(device: str, precision: Precision) -> Accelerator:
     if precision == "fp16" and accelerator.device.type == "cpu":
         raise ConfigError("precision is 'fp16', which needs an accelerator; on a CPU use bf16 or fp32.")
     return accelerator
+
+
+def shared(objective: Any, accelerator: Accelerator) -> Any:
+    """What the loop calls for losses: the objective, wrapped for the precision and, among several, the processes.
+
+    Buffers stay each process's own: queues are filled from gathered features, which are the same everywhere.
+    """
+    accelerator.ddp_handler = DistributedDataParallelKwargs(
+        find_unused_parameters=objective.sparse, broadcast_buffers=False, gradient_as_bucket_view=True
+    )
+    with warnings.catch_warnings():  # torch has another name for it, which accelerate does not know yet
+        warnings.filterwarnings("ignore", "`broadcast_buffers`", FutureWarning)
+        return accelerator.prepare_model(objective)
 
 
 def seed_everything(seed: int, *parts: int) -> None:

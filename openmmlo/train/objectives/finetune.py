@@ -87,6 +87,7 @@ class Finetuning(nn.Module):
         self.train_image_encoder = train_image_encoder
         self.train_text_encoder = train_text_encoder
         self.momentum = MomentumPair(model, momentum, classes=True) if distill else None
+        self.sparse = model.config.experts > 1 and model.config.router_top_k is not None
         if self.momentum is not None and not train_image_encoder:  # the teacher's would be equal
             self.momentum.teacher.image_encoder = None
         if self.momentum is not None and not self._fusion_moves:

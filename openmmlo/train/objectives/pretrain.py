@@ -79,6 +79,7 @@ class Pretraining(nn.Module):
         self.alpha_epochs = alpha_epochs
         self.label_smoothing = label_smoothing
         self.momentum = MomentumPair(model, momentum) if itc else None
+        self.sparse = False
         self.queue = Queue(model.config.projection, queue_size, seed=seed) if itc and queue_size else None
         self._arriving: list[dict[str, Tensor]] = []
         unread: tuple[str, ...] = ("head.*",)
