@@ -6,6 +6,7 @@ import copy
 import multiprocessing
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -181,7 +182,7 @@ def unclocked(rows: list[dict[str, float]]) -> list[dict[str, float]]:
 def processes() -> Any:
     """Where processes come from that start with torch loaded already, and what its optimisers load when first used."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch._dynamo", "openmmlo.train.loop"])
+    context.set_forkserver_preload(["torch._dynamo", "openmmlo.train.loop", "openmmlo.models.thp.model"])
     return context
 
 
@@ -240,15 +241,28 @@ def killed_run(out: Path, moment: str, settings: dict[str, Any]) -> None:
     run_loop(out, objective=objective, **settings)
 
 
+def joins(rank: int, world: int, port: int) -> None:
+    """Make this process one of several, as torchrun does."""
+    torch.set_num_threads(1)
+    os.environ |= {
+        "RANK": str(rank), "WORLD_SIZE": str(world), "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": str(world),
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1",
+    }  # fmt: skip
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
 def one_of(rank: int, world: int, port: int, out: Path, settings: dict[str, Any]) -> None:
     """One of several processes that train together on the CPU; each leaves its batches and weights in a file.
 
     All end within step ``stop``, where that is among the settings.
     """
-    os.environ |= {
-        "RANK": str(rank), "WORLD_SIZE": str(world), "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": str(world),
-        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1",
-    }  # fmt: skip
+    joins(rank, world, port)
     stop = settings.pop("stop", None)
     seed_everything(settings.get("seed", 3))
     objective = TinyObjective(settings.pop("dropout", 0.0))

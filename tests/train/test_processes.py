@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import os
-import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from training import TinyObjective, one_of, processes, run_loop, same, unclocked, weights_of
+from training import TinyObjective, free_port, one_of, processes, run_loop, same, unclocked, weights_of
 
 from openmmlo.errors import ModelError
 from openmmlo.train.logs import LOG, read_log
 from openmmlo.train.processes import memory_mb, seed_everything, start_processes, synchronise_batch_norm
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def together(out: Path, world: int = 2, **settings: Any) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from pictured_sets import Pictured, write_pictured
 from stubs import jpeg
-from training import unclocked
+from training import free_port, joins, processes, unclocked
 
 import openmmlo.train.loop as loop
 from openmmlo.cli import main
@@ -193,6 +193,41 @@ def test_a_run_that_stopped_goes_on_to_the_same_weights(
     assert outcome.training["digests"] == pretrained.training["digests"]
     logs = [unclocked(read_log(folder / "log.csv")) for folder in (outcome.folder, pretrained.folder)]
     assert logs[0] == logs[1]
+
+
+def pretraining(rank: int, port: int, recipe: PretrainRecipe, out: Path, cache: Path, answers: Any) -> None:
+    joins(rank, 2, port)
+    told = Told()
+    outcome = pretrain(recipe, out, device="cpu", progress=told, cache=cache)
+    answers.put((rank, outcome.is_main, len(told.messages), bool(outcome.training)))
+
+
+@pytest.mark.slow
+def test_two_processes_make_one_checkpoint(data: Path, tmp_path: Path) -> None:
+    """Dropout off, it is the one that a single process makes; the images are packed and the folder is written once."""
+    recipe = before(data, dropout=0.0, steps=2)
+    alone = pretrain(recipe, tmp_path / "alone", device="cpu")
+    context, port = processes(), free_port()
+    answers = context.Queue()
+    arguments = (port, recipe, tmp_path / "both", tmp_path / "cache", answers)
+    workers = [context.Process(target=pretraining, args=(rank, *arguments)) for rank in (0, 1)]
+    for worker in workers:
+        worker.start()
+    found = sorted(answers.get(timeout=120) for _ in workers)
+    for worker in workers:
+        worker.join()
+    assert [(is_main, knows) for _, is_main, _, knows in found] == [(True, True), (False, False)]
+    assert found[0][2] > 0 == found[1][2]
+    assert len(list((tmp_path / "cache").glob("*/images.bin"))) == 2  # train and val
+    assert not (tmp_path / "both" / ".openmmlo").exists()
+    mine, theirs = (read_log(tmp_path / name / "log.csv") for name in ("alone", "both"))
+    for row, other in zip(unclocked(mine), unclocked(theirs), strict=True):
+        assert other == pytest.approx(row, rel=2e-3)
+    states = [ThpModel.from_pretrained(tmp_path / name).state_dict() for name in ("alone", "both")]
+    apart = torch.cat([(states[1][name] - value).flatten().abs() for name, value in states[0].items()])
+    assert float(apart.mean()) < 1e-2 * recipe.lr  # Adam's first steps are of size lr, in either direction
+    assert read_training(tmp_path / "both")["log"]["processes"] == 2  # type: ignore[index]
+    assert alone.training["digests"]["data"] == read_training(tmp_path / "both")["digests"]["data"]  # type: ignore[index]
 
 
 @pytest.fixture(scope="module")
