@@ -13,6 +13,7 @@ import torch
 from training import MemoryFeed, TinyObjective, final_state, run_loop, same, unclocked, weights_of
 
 from openmmlo.errors import ConfigError, TrainingStopped
+from openmmlo.train import loop
 from openmmlo.train.logs import LOG, SilentTraining, read_log
 from openmmlo.train.loop import NON_FINITE, LoopSettings
 from openmmlo.train.order import Order
@@ -124,6 +125,39 @@ def test_a_gradient_that_is_no_number_stops_too(tmp_path: Path) -> None:
     with pytest.raises(TrainingStopped, match="the norm of the gradient is nan"):
         run_loop(tmp_path, objective=Rooted())
     assert len(json.loads((tmp_path / NON_FINITE).read_text())["batches"][0]["sample_ids"]) == 8
+
+
+@pytest.fixture
+def late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Losses are looked at one step late, as on an accelerator."""
+    begin = loop._Run.__init__
+
+    def beginning(run: Any, *arguments: Any) -> None:
+        begin(run, *arguments)
+        run.lag = True
+
+    monkeypatch.setattr(loop._Run, "__init__", beginning)
+
+
+def test_looking_late_changes_nothing(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    soon, _ = run_loop(tmp_path / "soon", **NOISY)
+    request.getfixturevalue("late")
+    lately, _ = run_loop(tmp_path / "late", **NOISY)
+    assert same(weights_of(soon), weights_of(lately))
+    assert same(final_state(tmp_path / "soon"), final_state(tmp_path / "late"))
+
+
+@pytest.mark.usefixtures("late")
+@pytest.mark.parametrize(("broken", "kept"), [(4, 4), (5, 4), (8, 8)])
+def test_looking_late_saves_no_broken_weights(tmp_path: Path, broken: int, kept: int) -> None:
+    objective = TinyObjective(broken_step=broken)
+    with pytest.raises(TrainingStopped, match=f"Step {broken + 1} of 9: the loss is nan"):
+        run_loop(tmp_path, objective=objective)
+    found = json.loads((tmp_path / NON_FINITE).read_text())
+    ids = dict(objective.batches)[broken]
+    assert [item["sample_ids"] for item in found["batches"]] == [list(ids)]
+    assert final_state(tmp_path)["step"] == kept
+    assert all(torch.isfinite(value).all() for value in final_state(tmp_path)["objective"].values())
 
 
 def test_hooks_and_states_come_in_order(tmp_path: Path) -> None:
