@@ -28,12 +28,10 @@ class NeighboursVote:
     Args:
         neighbours: k; all training samples where there are fewer.
         temperature: T of the weights exp(cosine / T).
-        device: where candidates for neighbours are found; it decides nothing.
     """
 
     neighbours: int = 20
     temperature: float = 0.07
-    device: str = "cpu"
 
     def __post_init__(self) -> None:
         if self.neighbours < 1 or not self.temperature > 0:
@@ -56,7 +54,7 @@ class NeighboursVote:
 
         def predict(queried: FeatureBank) -> Array:
             check_readable(queried, bank.shape[1])
-            found = nearest(bank, unit(queried.features), k, device=self.device)
+            found = nearest(bank, unit(queried.features), k)
             return vote(labels[found.indices], found.cosines, self.temperature, classes)
 
         choices = {
