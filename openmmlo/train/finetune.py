@@ -187,7 +187,10 @@ def _from_folder(folder: Path, changes: dict[str, Any]) -> Any:
 
 
 def _from_release(file: Path, architecture: str | None, changes: dict[str, Any]) -> Any:
-    """The authors' weights under a new head: theirs was trained without its class layer."""
+    """The authors' weights under a new head: theirs was trained without its class layer.
+
+    Captions are read as this package writes them, with one mask token, not as the release did.
+    """
     from openmmlo.models.thp.configuration import changed, values_of
     from openmmlo.models.thp.model import ThpModel
     from openmmlo.models.thp.opening import open_named

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +33,7 @@ class Order:
     accumulation: int
     seed: int
     labels: tuple[int, ...] | None = field(default=None, repr=False)
+    _epochs: dict[int, Positions] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.batch_size > self.samples:
@@ -63,10 +63,16 @@ class Order:
         return self.epoch(epoch)[within * self.batch_size : (within + 1) * self.batch_size]
 
     def epoch(self, number: int) -> Positions:
-        """(N,) positions in the order of an epoch."""
-        if self.labels is None:
-            return permutation(self.samples, self.seed, number)
-        return class_aware(self.labels, self.seed, number)
+        """(N,) positions in the order of an epoch; the latest two are kept."""
+        if number not in self._epochs:
+            while len(self._epochs) > 1:
+                del self._epochs[next(iter(self._epochs))]
+            self._epochs[number] = (
+                permutation(self.samples, self.seed, number)
+                if self.labels is None
+                else class_aware(self.labels, self.seed, number)
+            )
+        return self._epochs[number]
 
     def check_processes(self, world: int) -> None:
         """Raises ConfigError where a global batch does not part evenly over the processes."""
@@ -91,14 +97,12 @@ def _generator(seed: int, epoch: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, epoch])))
 
 
-@lru_cache(maxsize=2)
 def permutation(samples: int, seed: int, epoch: int) -> Positions:
     """(N,) every position once."""
     return _generator(seed, epoch).permutation(samples)
 
 
-@lru_cache(maxsize=2)
-def class_aware(labels: tuple[int, ...], seed: int, epoch: int) -> Positions:
+def class_aware(labels: Sequence[int], seed: int, epoch: int) -> Positions:
     """(N,) positions whose classes come equally often, as in the second stage of Kang et al. (arXiv:1910.09217).
 
     Classes go round in shuffled order, and so do the samples of each class: a sample comes again only when every
@@ -110,15 +114,16 @@ def class_aware(labels: tuple[int, ...], seed: int, epoch: int) -> Positions:
     rounds = -(-len(labels) // classes)
     turns = np.concatenate([generator.permutation(classes) for _ in range(rounds)])[: len(labels)]
     chosen = np.empty(len(labels), dtype=np.int64)
-    for index, group in enumerate(groups):
-        places = np.flatnonzero(turns == index)
+    for places, group in zip(members(turns), groups, strict=True):
         laps = -(-len(places) // len(group))
         drawn = [generator.permutation(group) for _ in range(laps)]
-        chosen[places] = np.concatenate(drawn)[: len(places)] if drawn else []
+        chosen[places] = np.concatenate(drawn)[: len(places)]
     return chosen
 
 
-def members(labels: Sequence[int]) -> list[Positions]:
-    """Positions of the samples of each class that has any, in the order of labels."""
+def members(labels: Sequence[int] | Positions) -> list[Positions]:
+    """Positions of the samples of each class that has any, in the order of labels; label -1 is none."""
     array = np.asarray(labels, dtype=np.int64)
-    return [np.flatnonzero(array == label) for label in np.unique(array[array >= 0])]
+    by_label = np.argsort(array, kind="stable")
+    starts = np.unique(array[by_label], return_index=True)
+    return [group for label, group in zip(starts[0], np.split(by_label, starts[1][1:]), strict=True) if label >= 0]

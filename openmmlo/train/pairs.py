@@ -12,6 +12,7 @@ import torch
 from openmmlo.data.built_source import COLUMNS
 from openmmlo.data.dataset import BuiltDataset
 from openmmlo.train.batch import sample_key
+from openmmlo.train.order import members
 
 Integers = npt.NDArray[np.int64]
 
@@ -74,10 +75,9 @@ def held_out(labels: Integers, keys: Integers, share: float) -> npt.NDArray[np.b
     it is the same for every seed and every order of the rows.
     """
     chosen = np.zeros(len(labels), dtype=np.bool_)
-    for label in np.unique(labels):
-        at = np.flatnonzero(labels == label)
+    for at in (*members(labels), np.flatnonzero(labels < 0)):
         count = min(round(share * len(at)), len(at) - 1)
-        chosen[at[np.argsort(keys[at], kind="stable")[:count]]] = True
+        chosen[at[np.argsort(keys[at], kind="stable")[: max(0, count)]]] = True
     return chosen
 
 

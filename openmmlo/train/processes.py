@@ -15,6 +15,7 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
 
 from openmmlo.errors import ConfigError
+from openmmlo.models.launch import launched
 from openmmlo.models.loading import device_kind
 from openmmlo.train.recipe import Precision
 
@@ -29,7 +30,7 @@ def start_processes(device: str, precision: Precision) -> Accelerator:
         ModelError: no such device.
         ConfigError: it does not compute in this precision.
     """
-    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    several = launched()[1] > 1
     kind = device_kind(device)
     before = os.environ.get("ACCELERATE_TORCH_DEVICE")
     if not several:
