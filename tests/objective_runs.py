@@ -28,6 +28,7 @@ def small_model(seed: int = 0, width: int = 32, side: int = 16, **overrides: Any
     options = {"img_size": side, "patch_size": 8, "embed_dim": width, "depth": 2, "num_heads": 2}
     values: dict[str, Any] = {
         "image_size": side,
+        "image_encoder": "vit_tiny_patch16_224",
         "image_options": options,
         "vocab_size": WORDS,
         "text_width": width,

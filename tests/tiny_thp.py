@@ -17,6 +17,7 @@ TEXTS = (
 )
 SIZES: dict[str, Any] = {
     "image_size": 16,
+    "image_encoder": "vit_tiny_patch16_224",
     "image_options": {"img_size": 16, "patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2},
     "text_width": 32, "text_layers": 2, "text_heads": 2, "text_intermediate": 48, "text_length": 24, "projection": 16,
 }  # fmt: skip

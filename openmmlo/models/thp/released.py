@@ -38,7 +38,7 @@ State = dict[str, "torch.Tensor"]
 PRETRAINED_LENGTH = 30
 """Tokens of a caption that the released pre-training reads; fine-tuning reads all that there are positions for."""
 
-CONVOLUTIONAL = frozenset({"thp-resnext50"})
+CONVOLUTIONAL = frozenset({"thp-mini", "thp-resnext50"})
 """Architectures that the release names and has no code and no layout for."""
 
 UNTRAINED_HEAD = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -42,12 +43,15 @@ def test_paper_models_have_the_parameters_of_their_sizes(name: str, image: int, 
 def test_the_mini_model_is_small() -> None:
     model = ThpModel(config_for("thp-mini"))
     image = sum(parameter.numel() for parameter in model.image_encoder.parameters())
-    patches = 3 * 8 * 8 * 128 + 128 + 65 * 128 + 128
-    assert image == patches + 4 * (12 * 128 * 128 + 13 * 128) + 2 * 128
+    stem = 9 * (3 * 24 + 24 * 32 + 32 * 64) + 2 * (24 + 32 + 64)
+    stages = sum(
+        9 * (few * many + many * many) + few * many + 6 * many for few, many in pairwise((64, 32, 64, 128, 192))
+    )
+    assert image == stem + stages
     whole = sum(parameter.numel() for parameter in model.parameters())
-    assert whole == by_hand(model.config, image, 128)
-    with_head = ThpModel(config_for("thp-mini", classes=20, experts=4))
-    assert sum(parameter.numel() for parameter in with_head.parameters()) < 2_600_000
+    assert whole == by_hand(model.config, image, 192)
+    with_head = ThpModel(config_for("thp-mini", classes=50))
+    assert sum(parameter.numel() for parameter in with_head.parameters()) < 2_800_000
 
 
 def test_every_architecture_is_described_and_valid() -> None:

@@ -20,6 +20,7 @@ SIZES: dict[str, Any] = {
     "text_intermediate": 24,
     "text_length": 12,
     "image_size": 16,
+    "image_encoder": "vit_tiny_patch16_224",
     "image_options": {"img_size": 16, "patch_size": 8, "embed_dim": 16, "depth": 1, "num_heads": 2},
 }
 
