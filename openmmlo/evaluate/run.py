@@ -15,7 +15,7 @@ from openmmlo import __version__
 from openmmlo.data.transforms import ShrunkTransform, transform_named
 from openmmlo.errors import OpenmmloError
 from openmmlo.evaluate.banks import Banks
-from openmmlo.evaluate.benchmark import Benchmark, load_benchmark
+from openmmlo.evaluate.benchmark import Benchmark, benchmark_names, load_benchmark
 from openmmlo.evaluate.classifiers import CLASSIFIERS, FittedClassifier, open_classifier
 from openmmlo.evaluate.configuration import EvalConfig
 from openmmlo.evaluate.detectors import open_detector
@@ -144,8 +144,11 @@ def _benchmarks(config: EvalConfig, encoder: Encoder, progress: Progress) -> tup
 
 
 def open_benchmark(name: str) -> Benchmark:
-    """A known benchmark, a YAML file, or a folder that ``openmmlo build`` wrote."""
-    if Path(name).is_dir():
+    """A known benchmark, a YAML file, or a folder that ``openmmlo build`` wrote.
+
+    Known names come first, as they do for models: a folder called like one is named ``./miniature``.
+    """
+    if name not in benchmark_names() and Path(name).is_dir():
         from openmmlo.evaluate.built import benchmark_of_folder
 
         return benchmark_of_folder(Path(name))

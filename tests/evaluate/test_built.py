@@ -10,9 +10,10 @@ from pictured_sets import Pictured, write_pictured
 from stubs import jpeg
 
 from openmmlo.errors import DataError
-from openmmlo.evaluate.benchmark import Role
+from openmmlo.evaluate.benchmark import Role, load_benchmark
 from openmmlo.evaluate.built import benchmark_of_folder
 from openmmlo.evaluate.image_sets import resolve
+from openmmlo.evaluate.run import open_benchmark
 from openmmlo.records import ClassInfo, DatasetInfo, list_hash
 
 INFO = DatasetInfo("pictures", "1", "cc0-1.0", (ClassInfo("a", "ant"), ClassInfo("b", "bee")), (7, 3))
@@ -93,3 +94,13 @@ def test_what_cannot_be_evaluated_says_why(tmp_path: Path) -> None:
         benchmark_of_folder(tmp_path / "b")
     with pytest.raises(DataError, match="is no folder"):
         benchmark_of_folder(tmp_path / "c")
+
+
+def test_a_known_name_is_the_benchmark_whatever_folder_lies_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "miniature").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert open_benchmark("miniature").digest == load_benchmark("miniature").digest
+    with pytest.raises(DataError, match="not a data set that openmmlo built"):
+        open_benchmark("./miniature")
