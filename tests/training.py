@@ -30,18 +30,20 @@ SIZE, CLASSES, WIDTH = 4, 3, 8
 class TinyModel(nn.Module):
     """Pixels of a 4 x 4 image and the sum of its tokens -> logits of three classes."""
 
-    def __init__(self) -> None:
+    def __init__(self, normed: bool = False) -> None:
         super().__init__()
         self.config = SimpleNamespace(
             image_size=SIZE, image_mean=(0.5,) * 3, image_std=(0.5,) * 3, interpolation="bicubic", vocab_size=50
         )
-        self.body = nn.Linear(3 * SIZE * SIZE, WIDTH)
+        # Before a norm a bias has no gradient but rounding, which Adam would blow up to steps of full size.
+        self.body = nn.Linear(3 * SIZE * SIZE, WIDTH, bias=not normed)
+        self.norm = nn.BatchNorm1d(WIDTH) if normed else nn.Identity()
         self.words = nn.Embedding(50, WIDTH)
         self.head = nn.Linear(WIDTH, CLASSES)
 
     def forward(self, batch: Batch) -> torch.Tensor:
         words = (self.words(batch.tokens) * batch.mask.unsqueeze(-1)).sum(1)
-        return torch.tanh(self.body(batch.pixels.flatten(1)) + words)
+        return torch.tanh(self.norm(self.body(batch.pixels.flatten(1))) + words)
 
 
 class TinyObjective(nn.Module):
@@ -49,9 +51,9 @@ class TinyObjective(nn.Module):
 
     sparse = False
 
-    def __init__(self, dropout: float = 0.0, queue: int = 0, broken_step: int = -1) -> None:
+    def __init__(self, dropout: float = 0.0, queue: int = 0, broken_step: int = -1, normed: bool = False) -> None:
         super().__init__()
-        self.model = TinyModel()
+        self.model = TinyModel(normed)
         self.teacher = copy.deepcopy(self.model).requires_grad_(False)
         self.dropout = nn.Dropout(dropout)
         self.queue: torch.Tensor | None
@@ -75,7 +77,7 @@ class TinyObjective(nn.Module):
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         return [
-            {"params": [*self.model.body.parameters(), *self.model.words.parameters()]},
+            {"params": [*self.model.body.parameters(), *self.model.norm.parameters(), *self.model.words.parameters()]},
             {"params": list(self.model.head.parameters()), "lr_factor": 2.0, "weight_decay": 0.0},
         ]
 
@@ -132,6 +134,7 @@ def run_loop(
     objective: TinyObjective | None = None,
     dropout: float = 0.0,
     queue: int = 0,
+    normed: bool = False,
     seed: int = 3,
     progress: Any = None,
     **settings: Any,
@@ -142,7 +145,7 @@ def run_loop(
     chosen = LoopSettings(**{"steps": 9, "lr": 0.05, "log_every": 2, "save_every": 2, "seed": seed} | settings)
     accelerator = start_processes("cpu", chosen.precision)
     seed_everything(seed)
-    objective = objective or TinyObjective(dropout, queue)
+    objective = objective or TinyObjective(dropout, queue, normed=normed)
     feed = MemoryFeed(Order(samples, batch_size, accumulation, seed), validate)
     return objective, train(objective, feed, chosen, out, accelerator, progress or SilentTraining())
 
@@ -265,7 +268,7 @@ def one_of(rank: int, world: int, port: int, out: Path, settings: dict[str, Any]
     joins(rank, world, port)
     stop = settings.pop("stop", None)
     seed_everything(settings.get("seed", 3))
-    objective = TinyObjective(settings.pop("dropout", 0.0))
+    objective = TinyObjective(settings.pop("dropout", 0.0), normed=settings.pop("normed", False))
     after = objective.after_step
 
     def after_step(state: StepState) -> None:

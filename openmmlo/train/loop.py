@@ -20,6 +20,7 @@ from accelerate.utils import gather_object
 
 from openmmlo.errors import TrainingRefused, TrainingStopped
 from openmmlo.train.batch import Batch
+from openmmlo.train.batch_norm import synchronise_batch_norm
 from openmmlo.train.checkpoint import load_checkpoint, random_states, restore_random_states, save_checkpoint
 from openmmlo.train.feed import Feed
 from openmmlo.train.logs import (
@@ -35,7 +36,7 @@ from openmmlo.train.logs import (
 )
 from openmmlo.train.objective import Objective
 from openmmlo.train.optimiser import build_optimiser, gradient_norm, set_learning_rate, trained_parameters
-from openmmlo.train.processes import memory_mb, seed_everything, shared, synchronise_batch_norm
+from openmmlo.train.processes import memory_mb, seed_everything, shared
 from openmmlo.train.recipe import Precision, Recipe
 from openmmlo.train.schedule import check_schedule, learning_rate
 from openmmlo.train.state import StepState
@@ -177,7 +178,7 @@ class _Run:
         settings, progress = self.settings, self.progress
         self.objective.to(self.device)
         if not synchronise_batch_norm(self.objective, self.world, self.device):
-            progress.say("BatchNorm of several processes is synchronised on CUDA alone; here each sees its own rows.")
+            progress.say("Some BatchNorm layers are of a kind that is not synchronised here: each sees its own rows.")
         optimiser = build_optimiser(self.objective, settings.lr, settings.beta1, settings.beta2, settings.weight_decay)
         self.parameters = trained_parameters(optimiser)
         first = self._resume(optimiser)

@@ -78,18 +78,6 @@ def seed_everything(seed: int, *parts: int) -> None:
     torch.manual_seed(number)
 
 
-def synchronise_batch_norm(objective: Any, world: int, device: torch.device) -> bool:
-    """Let BatchNorm see the batches of all processes, where there are several; whether it now does, or has no need."""
-    if world == 1 or not any(isinstance(part, torch.nn.modules.batchnorm._BatchNorm) for part in objective.modules()):
-        return True
-    if device.type != "cuda":
-        return False
-    from timm.layers import convert_sync_batchnorm  # torch's own loses the activation that timm puts into its layers
-
-    convert_sync_batchnorm(objective)
-    return True
-
-
 def memory_mb(device: torch.device) -> float:
     """The most memory this process has held: of an accelerator what was allocated there, else of the process."""
     if device.type == "cuda":

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import torch
-from training import TinyObjective, free_port, one_of, processes, run_loop, same, unclocked, weights_of
+from training import free_port, one_of, processes, run_loop, same, unclocked, weights_of
 
 from openmmlo.errors import ModelError
 from openmmlo.train.logs import LOG, read_log
-from openmmlo.train.processes import memory_mb, seed_everything, start_processes, synchronise_batch_norm
+from openmmlo.train.processes import memory_mb, seed_everything, start_processes
 
 
 def together(out: Path, world: int = 2, **settings: Any) -> list[dict[str, Any]]:
@@ -90,15 +90,18 @@ def test_precision_may_change_between_runs_of_one_process() -> None:
     assert start_processes("cpu", "fp32").mixed_precision == "no"
 
 
-def test_batch_norm_is_synchronised_where_it_can_be() -> None:
-    plain, normed = TinyObjective(), TinyObjective()
-    normed.model.body = torch.nn.Sequential(normed.model.body, torch.nn.BatchNorm1d(8))  # type: ignore[assignment]
-    cpu, cuda = torch.device("cpu"), torch.device("cuda")
-    assert synchronise_batch_norm(normed, 1, cpu)
-    assert synchronise_batch_norm(plain, 2, cpu)
-    assert not synchronise_batch_norm(normed, 2, cpu)
-    assert synchronise_batch_norm(normed, 2, cuda)
-    assert isinstance(normed.model.body[1], torch.nn.SyncBatchNorm)  # type: ignore[index]
+@pytest.mark.slow
+def test_batch_norm_of_two_processes_equals_that_of_one(tmp_path: Path) -> None:
+    """Weights, gradients through the statistics, and running statistics."""
+    settings = {"normed": True, "clip_norm": 0.5, "validate_every": 3}
+    alone, _ = run_loop(tmp_path / "one", **settings)
+    pair = together(tmp_path / "two", **settings)
+    whole = weights_of(alone)
+    assert whole["model.norm.running_mean"].abs().max() > 0.01
+    assert not torch.equal(whole["model.norm.weight"], torch.ones(8))
+    assert same(pair[0]["weights"], pair[1]["weights"])
+    for name, value in whole.items():
+        torch.testing.assert_close(pair[0]["weights"][name], value, rtol=1e-4, atol=1e-5)
 
 
 def test_memory_is_the_most_that_was_held() -> None:

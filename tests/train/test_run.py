@@ -127,9 +127,10 @@ def test_weights_may_be_stored_in_half_precision(pretrained: Outcome, data: Path
     assert sizes[0] == pytest.approx(sizes[1] / 2, rel=0.02)
     half, full = (ThpModel.from_pretrained(item.folder).state_dict() for item in (outcome, pretrained))
     assert half.keys() == full.keys()
-    assert {value.dtype for value in half.values()} == {torch.float32}
+    assert {value.dtype for value in half.values()} <= {torch.float32, torch.int64}
     for name, value in full.items():
-        assert torch.equal(half[name], value.half().float()), name
+        rounded = value.half().float() if value.is_floating_point() else value
+        assert torch.equal(half[name], rounded), name
 
 
 def test_what_half_precision_cannot_hold_is_refused() -> None:
@@ -224,7 +225,7 @@ def test_two_processes_make_one_checkpoint(data: Path, tmp_path: Path) -> None:
     for row, other in zip(unclocked(mine), unclocked(theirs), strict=True):
         assert other == pytest.approx(row, rel=2e-3)
     states = [ThpModel.from_pretrained(tmp_path / name).state_dict() for name in ("alone", "both")]
-    apart = torch.cat([(states[1][name] - value).flatten().abs() for name, value in states[0].items()])
+    apart = torch.cat([(states[1][name] - value).flatten().abs().float() for name, value in states[0].items()])
     assert float(apart.mean()) < 1e-2 * recipe.lr  # Adam's first steps are of size lr, in either direction
     assert read_training(tmp_path / "both")["log"]["processes"] == 2  # type: ignore[index]
     assert alone.training["digests"]["data"] == read_training(tmp_path / "both")["digests"]["data"]  # type: ignore[index]
