@@ -123,7 +123,7 @@ def steps_of(rank: int, world: int, name: str, options: dict[str, Any], steps: i
     optimiser = optimiser_of(objective, torch.optim.SGD, 0.05)
     called: nn.Module = objective
     if world > 1:
-        called = DistributedDataParallel(objective, broadcast_buffers=False, find_unused_parameters=True)
+        called = DistributedDataParallel(objective, broadcast_buffers=False, find_unused_parameters=objective.sparse)
     history = []
     for step in range(steps):
         batch = share(pairs(rows, seed=step), rank, world)

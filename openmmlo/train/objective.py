@@ -21,8 +21,8 @@ class Objective(Protocol):
 
     Attributes:
         model: what is trained and saved; ``save_pretrained(folder)`` writes it.
-        sparse: whether a step may leave a trained parameter without gradient, as one of an expert that no sample
-            went to; several processes then look for those in every step.
+        sparse: whether a step may leave a trained parameter without gradient, such as one of a part that it passes by;
+            several processes then look for those in every step.
     """
 
     model: Any

@@ -67,7 +67,8 @@ class Router(nn.Module):
     Args:
         width: of the features.
         experts: E.
-        top_k: experts that a sample keeps, their weights renormalised; None keeps all.
+        top_k: experts that a sample keeps, their weights renormalised; None keeps all. Every expert is computed all the
+            same, so top_k saves no time, and one that nobody keeps has a gradient of zeros, not none.
         kappa: of the similarity.
 
     (B, W) -> :class:`Routed`. With ``top_k=1`` the one weight is 1, so nothing but the load balance moves the centres.

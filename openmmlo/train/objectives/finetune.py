@@ -43,7 +43,8 @@ class Finetuning(nn.Module):
     """Cross-entropy of the class head on the fused state of image and caption, with a momentum teacher by a switch.
 
     (1 - α) CE(labels) + α CE(teacher), both of the whole head; a router that leaves experts out adds
-    ``balance`` · E Σ_e f_e q̄_e. Frozen parts run without gradient and in evaluation mode.
+    ``balance`` · E Σ_e f_e q̄_e. Frozen parts keep their weights and run in evaluation mode: no dropout, and BatchNorm
+    neither sees the batch nor counts it in.
 
     Args:
         model: trained in place; its configuration has the classes, the head, the experts, and whether captions are
@@ -87,7 +88,7 @@ class Finetuning(nn.Module):
         self.train_image_encoder = train_image_encoder
         self.train_text_encoder = train_text_encoder
         self.momentum = MomentumPair(model, momentum, classes=True) if distill else None
-        self.sparse = model.config.experts > 1 and model.config.router_top_k is not None
+        self.sparse = False  # the router computes every expert
         if self.momentum is not None and not train_image_encoder:  # the teacher's would be equal
             self.momentum.teacher.image_encoder = None
         if self.momentum is not None and not self._fusion_moves:
@@ -120,10 +121,16 @@ class Finetuning(nn.Module):
         elif share:
             taught = self._taught(self.momentum.teacher, batch.pixels, image_tokens, fused, tokens, mask)
         losses = {"classes": soft_target_cross_entropy(logits, batch.labels, taught, share)}
-        if self.model.config.router_top_k is not None and self.model.config.experts > 1:
+        if self._leaves_out:
             shares = summed(first_choices(routed.probabilities), state) / state.world
             losses["balance"] = self.balance * load_balance(routed.probabilities, shares)
         return {"loss": torch.stack(list(losses.values())).sum(), **losses}
+
+    @property
+    def _leaves_out(self) -> bool:
+        """Whether each sample gets the answers of some experts alone."""
+        config = self.model.config
+        return config.router_top_k is not None and bool(config.router_top_k < config.experts)
 
     @property
     def _fusion_moves(self) -> bool:

@@ -113,6 +113,26 @@ def test_gradients_reach_every_centre_and_the_router() -> None:
     assert float(head.scale.grad.abs()) > 0
 
 
+@pytest.mark.parametrize(("top_k", "balanced"), [(1, True), (2, True), (3, False), (None, False)])
+def test_balance_is_added_where_experts_are_left_out(top_k: int | None, balanced: bool) -> None:
+    objective = finetuning(experts=3, router_top_k=top_k).train()
+    assert ("balance" in objective(pairs(16), state_at(1))) == balanced
+
+
+def test_an_expert_that_no_sample_keeps_has_a_gradient_of_zeros() -> None:
+    """So several processes need not look for parameters without one."""
+    objective, batch = finetuning(experts=3, router_top_k=1).train(), pairs(16)
+    model, router = objective.model, objective.model.head.adapter
+    with torch.no_grad():
+        middle = model.fuse(model.image_tokens(batch.pixels), batch.tokens, batch.mask).mean(0)
+        router.centres.copy_(torch.stack([middle, -middle, -middle]))
+    objective(batch, state_at(1))["loss"].backward()
+    assert not objective.sparse
+    moved, *still = ([float(p.grad.abs().sum()) for p in expert.parameters()] for expert in router.experts)
+    assert min(moved) > 0
+    assert still == [[0.0] * 4] * 2
+
+
 @torch.no_grad()
 def test_a_router_that_leaves_experts_out_is_balanced() -> None:
     objective = finetuning(experts=3, router_top_k=1, balance=0.5, distill=False).train()
