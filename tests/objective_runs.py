@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from openmmlo.models.thp.architectures import config_for
+from openmmlo.models.thp.configuration import ThpConfig
 from openmmlo.models.thp.model import ThpModel
 from openmmlo.train.batch import Batch, sample_keys
 from openmmlo.train.objectives.finetune import Finetuning
@@ -96,8 +97,8 @@ def pretraining(**options: Any) -> Pretraining:
 
 
 def finetuning(**options: Any) -> Finetuning:
-    names = ("head", "experts", "router_top_k", "reads", "head_scale_start")
-    model = small_model(classes=4, **{name: options.pop(name) for name in names if name in options})
+    own = {name: options.pop(name) for name in list(options) if name in ThpConfig.__annotations__}
+    model = small_model(classes=4, **own)
     return Finetuning(model, **{"momentum": 0.9} | options)
 
 

@@ -61,7 +61,7 @@ class SphericalHead(nn.Module):
     def logits(self, features: torch.Tensor) -> torch.Tensor:
         """(B, W) -> (B, C) float32."""
         if self.scale is None:
-            return F.linear(features, self.centres, self.bias).float()
+            return F.linear(features.to(self.centres.dtype), self.centres, self.bias).float()
         compared: torch.Tensor = SIMILARITIES.load(self.kind)(cosines(features, self.centres), self.kappa)
         return compared * self.multiplier()
 

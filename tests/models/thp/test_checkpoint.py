@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_thp
 import torch
 from hub import Hub
+from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModel
 
 from openmmlo.errors import ConfigError, ModelError
-from openmmlo.models.thp import ThpConfig, ThpModel, load_model, register
+from openmmlo.models import open_model
+from openmmlo.models.thp import ThpConfig, ThpModel, load_model, register, tokenize
+from openmmlo.train.run import halved
 
 MakeModel = Callable[..., ThpModel]
 MakePairs = Callable[..., Any]
@@ -77,6 +81,51 @@ def test_half_of_the_bytes_are_read_in_full_precision(saved: Any, tmp_path: Path
     again = load_model(tmp_path / "half")
     assert {parameter.dtype for parameter in again.parameters()} == {torch.float32}
     assert torch.equal(again.match_head.weight, model.match_head.weight.float())
+
+
+@pytest.mark.parametrize("head", ["thp", "linear"])
+def test_weights_stored_in_half_precision_are_computed_with_in_full(tmp_path: Path, head: str) -> None:
+    """As ``stored: fp16`` leaves a folder: transformers and openmmlo alike open it in float32, tokenizer included."""
+    folder = tmp_path / "half"
+    model = tiny_thp.model(classes=3, head=head, experts=2)
+    model.save_pretrained(folder, state_dict=halved(model.state_dict()))
+    tiny_thp.tokenizer().save_pretrained(folder)
+    assert {value.dtype for value in load_file(folder / "model.safetensors").values()} == {torch.float16}
+    assert json.loads((folder / "config.json").read_text())["dtype"] == "float32"
+    register()
+    texts = ["a small red square", "", "two [mask]s on a dark ground"]
+    tokens, mask = tokenize(tiny_thp.tokenizer(), texts, 24)
+    pixels = torch.randn(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    rounded = {name: value.half().float() for name, value in model.state_dict().items()}
+    model.load_state_dict(rounded)
+    encoder = open_model(str(folder), device="cpu")
+    with torch.no_grad():
+        expected = model(pixels, tokens, mask).logits
+        again = AutoModel.from_pretrained(folder).eval()
+        assert {value.dtype for value in again.state_dict().values()} == {torch.float32}
+        assert torch.equal(again(pixels, tokens, mask).logits, expected)
+        found = encoder.encode_pairs(pixels, texts)
+        assert found.logits is not None
+        torch.testing.assert_close(found.logits, expected)
+
+
+@pytest.mark.parametrize("head", ["thp", "linear"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_model_opened_in_half_precision_computes(tmp_path: Path, head: str, dtype: torch.dtype) -> None:
+    """As ``AutoModel.from_pretrained(folder, dtype=...)`` gives it, on a CPU; unit vectors and scores are float32."""
+    model = tiny_thp.model(classes=3, head=head, experts=2, head_scale_start=3.0)
+    model.save_pretrained(tmp_path / "saved")
+    register()
+    half = AutoModel.from_pretrained(tmp_path / "saved", dtype=dtype).eval()
+    assert {value.dtype for value in half.state_dict().values()} == {dtype}
+    tokens, mask = tokenize(tiny_thp.tokenizer(), ["a small red square", "two green stars", ""], 24)
+    pixels = torch.randn(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected, found = model(pixels, tokens, mask), half(pixels.to(dtype), tokens, mask)
+        for name in ("image_embeds", "text_embeds", "logits"):
+            assert found[name].dtype == torch.float32
+            torch.testing.assert_close(found[name], expected[name], rtol=0.1, atol=0.1)
+        assert half.generate_captions(pixels.to(dtype), max_length=4).shape[0] == 3
 
 
 def test_a_pretrained_model_gets_a_head(saved: Any, pairs: MakePairs) -> None:

@@ -90,6 +90,21 @@ def test_frozen_parts_have_no_gradient_and_stay_in_evaluation_mode(image: bool, 
     assert not objective.eval().model.head.training
 
 
+@pytest.mark.parametrize("trained", [True, False])
+def test_batch_norm_of_a_frozen_image_encoder_stands_still(trained: bool) -> None:
+    objective = finetuning(train_image_encoder=trained, image_encoder="test_resnet", image_options={}, image_size=64)
+    encoder = objective.model.image_encoder
+    before = copy.deepcopy(encoder.state_dict())
+    optimiser = optimiser_of(objective, torch.optim.SGD, 0.05)
+    for step in range(2):
+        take_step(objective.train(), objective, pairs(8, seed=step, side=64), state_at(step), optimiser)
+        objective.eval().validate(pairs(4, seed=9, side=64), state_at(step))
+    stood = {name: torch.equal(value, before[name]) for name, value in encoder.state_dict().items()}
+    statistics = [still for name, still in stood.items() if name.endswith(("running_mean", "running_var"))]
+    assert statistics
+    assert all(stood.values()) if not trained else not any(statistics)
+
+
 def test_a_frozen_image_encoder_keeps_no_graph() -> None:
     objective = finetuning(train_image_encoder=False).train()
     seen: list[bool] = []
