@@ -6,6 +6,8 @@ markup.
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -91,22 +93,26 @@ def render_card(
     results: Sequence[CardResult] = (),
     *,
     repo: str | None = None,
+    packaged: bool = False,
     licence: str = LICENCE,
     datasets: Sequence[str] = (),
 ) -> str:
     """The README.md of a checkpoint: YAML front matter, then a description in Markdown.
 
     Args:
-        name: of the model.
+        name: of the model; of its folder, unless it has a ``repo`` or is ``packaged``.
         config: what config.json holds.
         training: what training.json holds; None where nothing is known of the training.
         results: measured by ``openmmlo eval`` (:func:`results_of`).
         repo: ``owner/name`` on the Hub, where it is known.
+        packaged: it comes with openmmlo, under this name.
         licence: of the weights, by the Hub's name for it.
         datasets: it was trained on, by their names on the Hub.
     """
     front = front_matter(name, config, results, licence, datasets)
-    return f"---\n{_yaml(front)}---\n\n{_body(name, config, training, results, repo or name)}"
+    place = repo or (name if packaged else f"./{name}")  # a name alone would be that of another model
+    code_place = f"SHIPPED / {json.dumps(name)}" if packaged and repo is None else json.dumps(place)
+    return f"---\n{_yaml(front)}---\n\n{_body(name, config, training, results, place, code_place)}"
 
 
 def front_matter(
@@ -166,12 +172,13 @@ def _body(
     training: Mapping[str, Any] | None,
     results: Sequence[CardResult],
     place: str,
+    code_place: str,
 ) -> str:
     sections = [
         f"# {text(name)}",
         _what(config),
         "## How to use it",
-        _use(config, place),
+        _use(config, place, code_place),
         "## What it reaches",
         _reached(results, place),
         "## How it was trained",
@@ -215,19 +222,33 @@ def _what(config: Mapping[str, Any]) -> str:
     return f"{about}\n\n{table(('', ''), facts)}"
 
 
-def _use(config: Mapping[str, Any], place: str) -> str:
-    does = "model.classify(pixels)" if config.get("classes") else "model.embed_images(model.image_tokens(pixels))"
-    own = f" --benchmark {config['benchmark']}" if config.get("benchmark") else ""
-    python = (
-        "from transformers import AutoModel\n\nfrom openmmlo.models.thp import register\n\nregister()\n"
-        f'model = AutoModel.from_pretrained("{place}").eval()\n{does}'
-    )
-    return "\n\n".join((code(f"openmmlo eval --model {place}{own}", "bash"), code(python, "python")))
+_PYTHON = """from PIL import Image
+from transformers import AutoModel
+
+from openmmlo.models.thp import register
+from openmmlo.models.thp.encoder import transform_of
+{imports}
+register()
+model = AutoModel.from_pretrained({place}).eval()
+pixels = transform_of(model.config)(Image.open("picture.png")).unsqueeze(0)
+{does}"""
+
+
+def _use(config: Mapping[str, Any], place: str, code_place: str) -> str:
+    does = "images = model.embed_images(model.image_tokens(pixels))"
+    if config.get("classes"):
+        does = "features, logits = model.classify(pixels)"
+        if config.get("class_names"):
+            does += "\nprint(model.config.class_names[int(logits.argmax())])"
+    imports = "from openmmlo.models.thp.opening import SHIPPED\n" if code_place.startswith("SHIPPED") else ""
+    python = _PYTHON.format(imports=imports, place=code_place, does=does)
+    own = f" --benchmark {shlex.quote(config['benchmark'])}" if config.get("benchmark") else ""
+    return "\n\n".join((code(f"openmmlo eval --model {shlex.quote(place)}{own}", "bash"), code(python, "python")))
 
 
 def _reached(results: Sequence[CardResult], place: str) -> str:
     if not results:
-        return f"Nothing was measured. `openmmlo eval --model {text(place)} --benchmark NAME` does."
+        return f"Nothing was measured. `openmmlo eval --model {text(shlex.quote(place))} --benchmark NAME` does."
     rows = [
         (
             f"{text(item.benchmark)} {item.version}",
@@ -273,5 +294,9 @@ def _limits(config: Mapping[str, Any]) -> str:
         "Similarities and softmax probabilities are scores, not calibrated probabilities.",
     ]
     if config.get("classes"):
-        lines.append("It names one of its classes for any image. Whether an image shows one of them, a detector says.")
+        lines += [
+            "It names one of its classes for any image. Whether an image shows one of them, a detector says.",
+            "Its projections, matching head and decoder are those of pre-training; they did not follow when what they "
+            "read was fine-tuned. Embed, match and caption with the checkpoint that it began from.",
+        ]
     return "\n".join(f"- {line}" for line in lines)

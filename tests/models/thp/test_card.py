@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny_thp
+import torch
 import yaml
 from evaluated import evaluated
 from hub_card_rules import LICENCES, TASKS
+from PIL import Image
 
 from openmmlo.errors import ModelError
+from openmmlo.models import open_model
+from openmmlo.models.checkpoints import read_config
 from openmmlo.models.thp.card import CardResult, render_card, results_of
 from openmmlo.models.thp.training import read_training
 
@@ -80,7 +85,8 @@ def test_a_card_without_results_makes_no_claims() -> None:
 
 
 def test_the_body_tells_recipe_digests_numbers_and_limits() -> None:
-    card = render_card("thp-mini", config(classes=5, head="cosine", benchmark="miniature"), TRAINING, RESULTS)
+    whole = config(classes=5, head="cosine", benchmark="miniature")
+    card = render_card("thp-mini", whole, TRAINING, RESULTS, packaged=True)
     for words in (
         "openmmlo finetune thp-mini", "| lr | 0.0002 |", "| validation\\_split | – |", f"| recipe | {'a' * 64} |",
         "| rows | 4321 |", "| loss | 0.31 |",
@@ -93,6 +99,39 @@ def test_the_body_tells_recipe_digests_numbers_and_limits() -> None:
         "cosine of a feature and a class's centre",
     ):  # fmt: skip
         assert words in card
+
+
+def commands_of(card: str) -> tuple[str, str]:
+    """What it tells to type, and its Python."""
+    (typed,) = re.findall(r"```bash\n(openmmlo eval .*)\n```", card)
+    (python,) = re.findall(r"```python\n(.+?)\n```", card, re.DOTALL)
+    return typed, python
+
+
+@pytest.mark.parametrize("classes", [0, 2])
+@pytest.mark.parametrize("packaged", [True, False])
+def test_what_it_says_of_its_use_works(
+    classes: int, packaged: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [["n1", "cat"], ["n2", "dog"]][:classes]
+    saved = tiny_thp.save(tmp_path / "thp-mini", classes=classes, class_names=names)
+    Image.new("RGB", (40, 30)).save(tmp_path / "picture.png")
+    monkeypatch.chdir(tmp_path)
+    if packaged:
+        monkeypatch.setattr("openmmlo.models.thp.opening.SHIPPED", tmp_path)
+    typed, python = commands_of(render_card("thp-mini", read_config(saved), packaged=packaged))
+    assert typed == f"openmmlo eval --model {'thp-mini' if packaged else './thp-mini'}"
+    found: dict[str, Any] = {}
+    exec(python, found)
+    expected = open_model(str(saved)).encode_images(found["pixels"]).features
+    torch.testing.assert_close(found["features" if classes else "images"], expected)
+    assert (capsys.readouterr().out.strip() in map(str, names)) == bool(classes)
+
+
+def test_on_the_hub_it_is_named_by_its_repository() -> None:
+    typed, python = commands_of(render_card("mine", config(), repo="someone/mine"))
+    assert typed == "openmmlo eval --model someone/mine"
+    assert 'from_pretrained("someone/mine")' in python
 
 
 def test_foreign_text_adds_no_markup() -> None:
