@@ -60,6 +60,18 @@ def test_what_timm_cannot_make() -> None:
         ImageEncoder("test_resnet", {"img_size": 64})
 
 
+@pytest.mark.parametrize("name", ["hf-hub:someone/net", "hf_hub:timm/resnet18.a1_in1k", "local-dir:/tmp/net"])
+def test_a_configuration_names_no_place_to_fetch_from(name: str) -> None:
+    with pytest.raises(ModelError, match=f"'{name}' is no name of timm's own"):
+        ImageEncoder(name)
+
+
+@pytest.mark.parametrize("option", ["pretrained", "checkpoint_path", "pretrained_cfg_overlay", "cache_dir"])
+def test_a_configuration_asks_for_no_weights(option: str) -> None:
+    with pytest.raises(ModelError, match=rf"image_options has {option}\b.*weights come from"):
+        ImageEncoder("test_resnet", {option: "x"})
+
+
 def test_checkpointing_changes_no_gradient() -> None:
     torch.manual_seed(0)
     encoder = ImageEncoder("test_vit", {"img_size": 32}).train()
@@ -74,6 +86,37 @@ def test_checkpointing_changes_no_gradient() -> None:
     assert len(gradients[0]) == len(gradients[1]) > 10
     for plain, again in zip(*gradients, strict=True):
         torch.testing.assert_close(again, plain)
+
+
+def test_checkpointing_counts_each_batch_once() -> None:
+    """BatchNorm sees a recomputed batch twice; its running statistics must not."""
+    states, gradients = [], []
+    for enable in (False, True):
+        torch.manual_seed(0)
+        encoder = ImageEncoder("test_resnet", {}).train()
+        encoder.checkpoint_gradients(enable)
+        passes: list[int] = []
+        encoder.network.layer1[0].bn1.register_forward_pre_hook(lambda *_, seen=passes: seen.append(1))
+        for seed in range(2):
+            pixels = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(seed))
+            encoder(pixels).square().mean().backward()
+        assert len(passes) == (4 if enable else 2)
+        states.append({name: value.clone() for name, value in encoder.state_dict().items()})
+        gradients.append({name: item.grad for name, item in encoder.named_parameters()})
+    assert states[0]["network.layer1.0.bn1.num_batches_tracked"] == 2
+    assert states[0].keys() == states[1].keys()
+    for name, value in states[0].items():
+        torch.testing.assert_close(states[1][name], value, msg=name)
+    for name, value in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], value, msg=name)
+
+
+def test_a_network_that_cannot_recompute_says_so() -> None:
+    with torch.device("meta"):
+        encoder = ImageEncoder("inception_v4", {})
+    encoder.checkpoint_gradients(False)
+    with pytest.raises(ModelError, match="InceptionV4 cannot recompute activations; leave gradient checkpointing off"):
+        encoder.checkpoint_gradients(True)
 
 
 def test_the_papers_networks_are_timms() -> None:
