@@ -12,11 +12,13 @@ import openmmlo
 from openmmlo.building.captioners import CAPTIONERS
 from openmmlo.building.schema import COLUMNS
 from openmmlo.cli import BAD_INPUT, CHECK_FAILED, DONE, INTERNAL_ERROR, SAMPLES_FAILED, STOPPED
+from openmmlo.config import load_recipe
 from openmmlo.evaluate.benchmark import benchmark_names
 from openmmlo.evaluate.detectors import DETECTORS
 from openmmlo.models import MODELS
 from openmmlo.records import Status
 from openmmlo.sources import SOURCES
+from openmmlo.train.order import Order
 
 CHECKOUT = Path(__file__).parents[2]
 PAGES = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
@@ -54,6 +56,18 @@ def test_readme_draws_every_room_and_file() -> None:
     package = {path.name for path in (CHECKOUT / "openmmlo").glob("[a-z]*.py")}
     rooms = {f"{path.name}/" for path in (CHECKOUT / "openmmlo").iterdir() if (path / "__init__.py").exists()}
     assert package | rooms <= drawn
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_for_several_processes_start_them_and_their_batch_parts(page: Path) -> None:
+    text = " ".join(page.read_text(encoding="utf-8").split())
+    commands = re.findall(r"accelerate launch (.*?) openmmlo (pretrain|finetune) ([\w-]+)", text)
+    assert commands or page.name not in {"README.md", "training.md"}
+    for options, kind, name in commands:
+        assert re.search(r"--multi_gpu\b.*(--module|-m)$", options)
+        (processes,) = re.findall(r"--num_processes (\d+)", options)
+        recipe = load_recipe(kind, name)
+        Order(10**6, recipe["batch_size"], recipe["accumulation"], 0).check_processes(int(processes))
 
 
 def test_exit_codes_are_those_the_readme_tells() -> None:

@@ -15,7 +15,9 @@ from openmmlo.building import BuildConfig
 from openmmlo.building.captioners import PAPER_PROMPT, open_captioner
 from openmmlo.config import construct, describe_recipe, load_recipe, recipe_names, recipe_root
 from openmmlo.models.thp.architectures import ARCHITECTURES, config_for
+from openmmlo.models.thp.opening import NAMES
 from openmmlo.sources import SOURCES, open_source
+from openmmlo.train.order import Order
 from openmmlo.train.recipe import FinetuneRecipe, PretrainRecipe
 
 ROOT = recipe_root()
@@ -99,12 +101,30 @@ def test_training_recipe_becomes_a_configuration_of_a_model(recipe: Path) -> Non
 
 
 @pytest.mark.parametrize("name", recipe_names("finetune"))
+def test_a_learnt_scale_gets_where_it_is_needed(name: str) -> None:
+    """With a thousand classes a start at 1.693 must grow to about 5, which a learning rate of 2e-5 never does."""
+    found = construct(FinetuneRecipe, load_recipe("finetune", name), name)
+    assert found.head == "linear" or found.head_scale_start >= 5 or found.lr * found.scale_lr_factor >= 0.0099
+
+
+@pytest.mark.parametrize("recipe", [recipe for recipe in RECIPES if recipe.parts[0] in TRAINING], ids=str)
+def test_a_batch_parts_over_the_hardware_that_a_recipe_names(recipe: Path) -> None:
+    found = construct(TRAINING[recipe.parts[0]], values_of(recipe), recipe.stem)
+    (hardware,) = re.findall(r"^# Hardware: +(\w+) (?:GPUs?|CPU cores)", (ROOT / recipe).read_text(), re.MULTILINE)
+    order = Order(10**6, found.batch_size, found.accumulation, 0)
+    order.check_processes({"one": 1, "two": 2, "four": 4}[hardware])
+
+
+@pytest.mark.parametrize("name", recipe_names("finetune"))
 def test_fine_tuning_starts_where_a_recipe_of_pre_training_ends(name: str) -> None:
     found = construct(FinetuneRecipe, load_recipe("finetune", name), name)
     if found.weights.startswith("timm:"):
         return
-    folder, kind, before = Path(found.weights).parts
-    assert (folder, kind) == ("trained", "pretrain")
+    if found.weights == "thp-mini-pretrained":  # the one that comes along
+        before = NAMES[found.weights]
+    else:
+        folder, kind, before = Path(found.weights).parts
+        assert (folder, kind) == ("trained", "pretrain")
     start = construct(PretrainRecipe, load_recipe("pretrain", before), before)
     assert start.data == found.data
     places = start.text_length if start.text_weights == "none" else config_for(start.model).text_length
