@@ -39,11 +39,11 @@ class Feed(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ImageRequest:
-    """Images to read: their rows in the pack, the keys of their samples, and the epoch whose view of them is wanted."""
+    """Images to read: their rows in the pack, the keys of their samples, and the turn whose view of them is wanted."""
 
     rows: Integers
     keys: Integers
-    epoch: int
+    turn: int
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -67,12 +67,12 @@ class ImageReader:
 
     def __getitem__(self, request: ImageRequest) -> ReadImages:
         try:
-            views = [self._one(*item, request.epoch) for item in zip(request.rows, request.keys, strict=True)]
+            views = [self._one(*item, request.turn) for item in zip(request.rows, request.keys, strict=True)]
         except OpenmmloError as error:  # an exception would come back with a traceback in its message
             return ReadImages(None, error)
         return ReadImages(torch.from_numpy(np.stack(views)))
 
-    def _one(self, row: Any, key: Any, epoch: int) -> Any:
+    def _one(self, row: Any, key: Any, turn: int) -> Any:
         try:
             image = decode(self.images.read(int(row))).image
         except SampleFailed as failure:
@@ -80,7 +80,7 @@ class ImageReader:
                 f"The image of row {int(row):,} in pack {self.images.folder} cannot be decoded: {failure.reason}. It "
                 "could when the data set was built: run openmmlo verify on it, and delete the pack."
             ) from failure
-        return self.view(image, epoch, int(key))
+        return self.view(image, turn, int(key))
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,16 +110,21 @@ class PairFeed:
         order = self.order
 
         def places() -> Iterator[tuple[int, Integers, int]]:
-            """(epoch, positions of this process, tokens of the longest caption that any process has)"""
+            """(turn, positions of this process, tokens of the longest caption that any process has)
+
+            A view is drawn by the epoch, in which a sample comes once; where classes are drawn evenly one of a small
+            class comes many times, so there by the step.
+            """
             for step in range(first, steps):
                 whole = order.global_batch(step)
                 size = len(whole) // order.accumulation
                 for index in range(order.accumulation):
                     longest = self.tokens.length(whole[index * size : (index + 1) * size])
-                    yield order.place(step)[0], part(whole, order.accumulation, index, rank, world), longest
+                    turn = order.place(step)[0] if order.labels is None else step
+                    yield turn, part(whole, order.accumulation, index, rank, world), longest
 
         reader = ImageReader(self.images, self.view)
-        requests = (ImageRequest(self.pairs.rows[at], self.pairs.keys[at], epoch) for epoch, at, _ in places())
+        requests = (ImageRequest(self.pairs.rows[at], self.pairs.keys[at], turn) for turn, at, _ in places())
         read = ahead(reader, requests, self.workers, device.type == "cuda")
         normalise = Normalise(self.mean, self.std, device)
         for (_, at, length), images in zip(places(), read, strict=True):

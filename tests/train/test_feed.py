@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +132,21 @@ def test_processes_get_parts_of_the_same_batches(folder: Path, accumulation: int
     again = views[0].keys() & views[1].keys()
     assert again
     assert not any(torch.equal(views[0][sample_id], views[1][sample_id]) for sample_id in again)
+
+
+def test_a_sample_that_is_drawn_again_and_again_is_never_seen_the_same(folder: Path) -> None:
+    """Classes drawn evenly, one of them with a single sample: a view of its own at every step of one epoch."""
+    feed = feed_of(folder)
+    feed = dataclasses.replace(feed, order=Order(17, 4, 1, 2, labels=(0,) * 16 + (1,)))
+    only = feed.pairs.sample_ids[16]
+    views = [
+        next(batch.pixels[row] for row, name in enumerate(batch.sample_ids) if name == only)
+        for batch in feed.training(0, 4, 0, 1, CPU)
+        if only in batch.sample_ids
+    ]
+    assert feed.order.place(3)[0] == 0
+    assert len(views) >= 3
+    assert not any(torch.equal(one, other) for at, one in enumerate(views) for other in views[:at])
 
 
 def test_validation_is_whole_unaugmented_and_the_same_for_any_number_of_processes(folder: Path) -> None:
