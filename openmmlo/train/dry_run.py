@@ -61,7 +61,7 @@ class DryRun:
 def dry_run(task: Task) -> DryRun:
     """Look at all that a run would look at; train nothing, write nothing, and say what would be refused.
 
-    Of weights on a Hub it fetches only a checkpoint to fine-tune, which says what the model is.
+    Of what is on a Hub it fetches the tokenizer, and a checkpoint to fine-tune, which says what the model is.
     """
     recipe = task.recipe
     found = DryRun(task.kind, recipe.target, batch=recipe.batch_size, accumulation=recipe.accumulation)

@@ -215,7 +215,7 @@ class _Run:
                 self._write_row(done)
             if ends or (settings.validate_every and done % settings.validate_every == 0):
                 self._validate(done)
-            if ends or (settings.save_every and done % settings.save_every == 0):
+            if settings.save_every and (ends or done % settings.save_every == 0):
                 self._save(done)
             self.progress.advance(self.order.batch_size, 0)
 

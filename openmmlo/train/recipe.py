@@ -45,7 +45,7 @@ class Recipe:
         seed: of weights, order, augmentation, dropout and negatives.
         log_every: steps between lines of the log.
         validate_every: steps between validations; 0 validates at the end only.
-        save_every: steps between checkpoints to go on from; 0 keeps none.
+        save_every: steps between checkpoints to go on from, the last step's included; 0 keeps none.
         target: the published number the recipe aims at, in words.
     """
 
@@ -81,7 +81,8 @@ class Recipe:
         if (self.steps is None) == (self.epochs is None):
             both = "both are set" if self.steps is not None else "neither is set"
             raise ConfigError(f"steps or epochs says how long a run is; {both}. Set one, the other null.")
-        for name in ("text_length", "batch_size", "accumulation", "steps", "epochs", "log_every"):
+        _at_least(self, "text_length", 3)  # a word between the marks of begin and end
+        for name in ("batch_size", "accumulation", "steps", "epochs", "log_every"):
             _at_least(self, name, 1)
         for name in ("warmup_steps", "workers", "validate_every", "save_every", "seed"):
             _at_least(self, name, 0)
@@ -115,12 +116,17 @@ class Recipe:
     def decisive(self) -> dict[str, Any]:
         """What decides the result: no place of data, no number of workers, and of local weights the name alone.
 
-        What the data and weights hold is compared by their own digests.
+        What the data and weights hold is compared by their own digests. A path of more than two parts is no name on
+        the Hub, and counts as local also where nothing is there: so a recipe that ships has one digest everywhere.
         """
         values = {name: value for name, value in self.to_json().items() if name not in INCIDENTAL}
         weights = values.get("weights")
-        if weights is not None and Path(weights).expanduser().exists():
-            values["weights"] = Path(weights).expanduser().resolve().name
+        if weights is not None:
+            path = Path(weights).expanduser()
+            if path.exists():
+                values["weights"] = path.resolve().name
+            elif len(path.parts) > 2:
+                values["weights"] = path.name
         return values
 
     @property
@@ -135,7 +141,7 @@ INCIDENTAL = frozenset({"data", "workers", "log_every", "save_every", "stored", 
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainRecipe(Recipe):
-    """Contrast, matching and captioning on pairs of image and caption; the defaults are the paper's (Table 7, A.2).
+    """Contrast, matching and captioning on pairs of image and caption; the defaults are the paper's (Table 7, A.3).
 
     Attributes:
         model: name of an architecture.
@@ -204,7 +210,7 @@ class PretrainRecipe(Recipe):
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneRecipe(Recipe):
-    """Classification on top of pre-trained weights; the defaults are the paper's (Table 7, A.2).
+    """Classification on top of pre-trained weights; the defaults are the paper's (Table 7, A.3).
 
     Attributes:
         weights: folder or Hub name of a T-hp checkpoint, or a file of the authors' release; ``timm:NAME`` takes an

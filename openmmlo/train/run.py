@@ -110,10 +110,11 @@ class Prepared:
     findings: tuple[Finding, ...]
 
 
-def prepare(task: Task, data: TrainingData, tokeniser: Tokeniser) -> Prepared:
+def prepare(task: Task, data: TrainingData, tokeniser: Tokeniser, processes: int = 1) -> Prepared:
     """Tokens, order and length of a run. Raises ConfigError for a batch, a warm-up or a length that cannot be."""
     recipe = task.recipe
     order = Order(len(data.train), recipe.batch_size, recipe.accumulation, recipe.seed, task.drawn_by(data))
+    order.check_processes(processes)
     settings = LoopSettings.of(recipe, order.steps_an_epoch)
     training = tokeniser.table(data.train.texts, recipe.text_length)
     found = [too_long(training, data.train, recipe.text_length), ragged(len(data.train), recipe.batch_size)]
@@ -162,7 +163,8 @@ def run(
             return Outcome(out, finished, finished_before=True, is_main=main)
         state = out / STATE
         tokenizer = _kept_tokenizer(task, data, state, accelerator)
-        prepared = prepare(task, data, Tokeniser(tokenizer, int(tokenizer.pad_token_id)))
+        tokeniser = Tokeniser(tokenizer, int(tokenizer.pad_token_id))
+        prepared = prepare(task, data, tokeniser, accelerator.num_processes)
         _say_or_refuse(prepared.findings, progress)
         root = cache_root(cache)
         images = pack(data.dataset, data.train.split, root, progress)

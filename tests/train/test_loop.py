@@ -96,6 +96,14 @@ def test_a_finished_run_trains_no_further_step(tmp_path: Path) -> None:
     assert unclocked([also.last]) == unclocked([trained.last])
 
 
+def test_a_run_may_keep_no_checkpoint(tmp_path: Path) -> None:
+    kept, _ = run_loop(tmp_path / "kept", **NOISY)
+    none, trained = run_loop(tmp_path / "none", save_every=0, **NOISY)
+    assert not list((tmp_path / "none").glob("*.pt"))
+    assert trained.resumed == 0
+    assert same(weights_of(none), weights_of(kept))
+
+
 def test_a_loss_that_is_no_number_stops_and_names_its_samples(tmp_path: Path) -> None:
     from openmmlo.train.processes import seed_everything
 

@@ -47,6 +47,7 @@ def test_defaults_are_the_papers_table_7() -> None:
         ({"precision": "fp8"}, "expected one of 'fp32', 'bf16', 'fp16'"),
         ({"dropout": 1.0}, "dropout is 1; expected from 0 to below 1"),
         ({"clip_norm": 0}, "clip_norm is 0"),
+        ({"text_length": 2}, "text_length is 2; expected at least 3"),
         ({"seed": -1}, "seed is -1; expected at least 0"),
         ({"temperature": 0}, "temperature is 0"),
     ],
@@ -91,3 +92,13 @@ def test_a_folder_of_weights_counts_by_its_name(tmp_path: Path) -> None:
     assert here.decisive["weights"] == "start"
     assert here.digest == there.digest
     assert finetune(weights="owner/name").decisive["weights"] == "owner/name"
+    assert finetune(weights="timm:vit.openai", model="thp-vit-b").decisive["weights"] == "timm:vit.openai"
+
+
+def test_a_recipe_has_one_digest_whether_its_weights_are_there_or_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    absent = finetune(weights="trained/pretrain/thp-mini").digest
+    (tmp_path / "trained" / "pretrain" / "thp-mini").mkdir(parents=True)
+    assert finetune(weights="trained/pretrain/thp-mini").digest == absent
