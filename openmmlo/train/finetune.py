@@ -47,6 +47,8 @@ class FinetuneTask:
     def check(self, data: TrainingData) -> list[Finding]:
         """Labels that are no class, and a checkpoint whose classes or captions are not the data's."""
         findings: list[Finding] = []
+        if self.start is not None and self.start.is_file():
+            architecture_of(self.start, self.recipe)
         for pairs in (data.train, data.validation):
             unknown = 0 if pairs is None else int(np.sum(pairs.labels < 0))
             if pairs is not None and unknown:
@@ -105,6 +107,8 @@ class FinetuneTask:
 
     def objective(self, tokenizer: Any, data: TrainingData, weights: bool = True) -> Objective:
         """The class head of the recipe on the checkpoint's model; a head for the same classes is taken along."""
+        from openmmlo.models.thp.opening import check_tokenizer
+
         recipe = self.recipe
         changes = self._changes(data.dataset.info)
         if self.start is None:
@@ -115,8 +119,9 @@ class FinetuneTask:
             )  # fmt: skip
         elif self.start.is_dir():
             model = _from_folder(self.start, changes)
+            check_tokenizer(model.config, tokenizer, self.start.name)
         else:
-            model = _from_release(self.start, recipe.model, changes)
+            model = _from_release(self.start, recipe, changes)
         if recipe.gradient_checkpointing:
             model.activation_checkpointing_enable()
         objective: Objective = OBJECTIVES.load(self.kind)(
@@ -186,7 +191,16 @@ def _from_folder(folder: Path, changes: dict[str, Any]) -> Any:
     return load_model(folder, new_head=not kept, **changes)
 
 
-def _from_release(file: Path, architecture: str | None, changes: dict[str, Any]) -> Any:
+def architecture_of(file: Path, recipe: FinetuneRecipe) -> str:
+    """What a file of the authors' layout is of. Raises ConfigError where the recipe does not say it."""
+    if recipe.model is None:
+        raise ConfigError(
+            f"weights is a file, {file.name!r}, which does not say its architecture; set model (--set model=thp-vit-b)."
+        )
+    return recipe.model
+
+
+def _from_release(file: Path, recipe: FinetuneRecipe, changes: dict[str, Any]) -> Any:
     """The authors' weights under a new head: theirs was trained without its class layer.
 
     Captions are read as this package writes them, with one mask token, not as the release did.
@@ -195,9 +209,13 @@ def _from_release(file: Path, architecture: str | None, changes: dict[str, Any])
     from openmmlo.models.thp.model import ThpModel
     from openmmlo.models.thp.opening import open_named
 
-    if architecture is None:
-        raise ConfigError(f"weights is a file, {file.name!r}, which does not say its architecture; set model.")
+    architecture = architecture_of(file, recipe)
     found = open_named(architecture, file).model
+    if found.config.text_length < recipe.text_length:
+        raise ModelError(
+            f"text_length is {recipe.text_length}, and weights {file.name!r} have places for "
+            f"{found.config.text_length} tokens: --set text_length={found.config.text_length}."
+        )
     model = ThpModel(changed(values_of(found.config), **changes))
     state = {name: value for name, value in found.state_dict().items() if not name.startswith("head.")}
     report = model.load_state_dict(state, strict=False)

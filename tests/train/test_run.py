@@ -18,7 +18,7 @@ import openmmlo.train.loop as loop
 from openmmlo.cli import main
 from openmmlo.errors import ConfigError, DataError, ModelError, OpenmmloError, TrainingRefused, UnknownName
 from openmmlo.models.thp.model import ThpModel
-from openmmlo.models.thp.tokenizer import open_tokenizer
+from openmmlo.models.thp.tokenizer import open_tokenizer, train_tokenizer
 from openmmlo.models.thp.training import read_training
 from openmmlo.records import ClassInfo, DatasetInfo
 from openmmlo.train.checkpoint import save_checkpoint
@@ -28,7 +28,8 @@ from openmmlo.train.logs import SilentTraining, read_log
 from openmmlo.train.outcome import Outcome, file_digest
 from openmmlo.train.pretrain import PretrainTask, pretrain
 from openmmlo.train.recipe import FinetuneRecipe, PretrainRecipe
-from openmmlo.train.run import halved
+from openmmlo.train.run import Tokeniser, halved, prepare
+from openmmlo.train.training_data import read_training_data
 
 NAMES = ("ant", "bee", "cat")
 INFO = DatasetInfo(
@@ -309,6 +310,16 @@ def test_bad_input_is_refused_by_a_run_and_told_by_its_dry_run(pretrained: Outco
     assert "Which data?" in refused(PretrainRecipe(**COMMON | {"queue_size": 12}), out)
 
 
+def test_a_batch_that_does_not_part_over_the_processes_is_refused_before_anything_is_packed(data: Path) -> None:
+    task = PretrainTask(before(data))
+    found = read_training_data(task.recipe)
+    tokenizer = task.tokenizer(found.train.texts)
+    tokeniser = Tokeniser(tokenizer, int(tokenizer.pad_token_id))
+    assert prepare(task, found, tokeniser, 3).order.batch_size == 6
+    with pytest.raises(ConfigError, match="batch_size 6 does not part evenly over 4 processes"):
+        prepare(task, found, tokeniser, 4)
+
+
 def test_data_that_do_not_fit_are_refused(pretrained: Outcome, finetuned: Outcome, data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     bare = write_pictured(tmp_path / "bare", INFO, {"train": rows("train", COUNTS)}, with_images=False).folder
@@ -337,6 +348,15 @@ def test_a_checkpoint_of_another_shape_is_refused(pretrained: Outcome, data: Pat
     save_file(state, broken / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ModelError, match="of another shape"):
         finetune(after(data, broken), tmp_path / "out", device="cpu")
+
+
+def test_a_tokenizer_of_another_model_is_refused(pretrained: Outcome, data: Path, tmp_path: Path) -> None:
+    import shutil
+
+    mixed = tmp_path / "mixed"
+    shutil.copytree(pretrained.folder, mixed)
+    train_tokenizer([f"words that no caption has {number}" for number in range(9)], 90).save_pretrained(mixed)
+    assert "They are of different models" in refused(after(data, mixed), tmp_path / "out")
 
 
 def test_what_is_odd_is_counted_and_said(pretrained: Outcome, tmp_path: Path) -> None:
@@ -393,7 +413,9 @@ def test_the_commands(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert (record["recipe"]["lr"], record["recipe"]["seed"]) == (0.002, 5)
     assert record["command"] == "openmmlo pretrain own.yaml --data pictures --seed 5 --set lr=0.002"
     assert main([*arguments, "--out", str(out), "--set", "lr=0.002", "--seed", "5"]) == 0
-    assert "is finished already" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "is finished already" in said
+    assert said.endswith(f"openmmlo eval --model {out} --benchmark {data}\n")
     assert main([*arguments, "--set", "learning_rate=1"]) == 2
     assert "takes no 'learning_rate'" in capsys.readouterr().err
     assert main([*arguments, "--seed", "1", "--set", "seed=2"]) == 2

@@ -103,7 +103,7 @@ def open_folder(folder: Path, state: Mapping[str, torch.Tensor] | None = None) -
     with quiet(), explained(folder):
         model = load_model(folder) if state is None else _filled(ThpConfig.from_pretrained(folder), state, folder.name)
         tokenizer = open_tokenizer(str(folder))
-    _check_tokenizer(model.config, tokenizer, folder.name)
+    check_tokenizer(model.config, tokenizer, folder.name)
     return Opened(model, tokenizer, model.config.text_length)
 
 
@@ -115,7 +115,7 @@ def _open_file(name: str, file: Path) -> Opened:
         found = read_released(state, NAMES[name], file.name)
         model = _filled(found.config, found.state, file.name)
         tokenizer = open_tokenizer(BERT)
-        _check_tokenizer(model.config, tokenizer, file.name)
+        check_tokenizer(model.config, tokenizer, file.name)
         return Opened(model, tokenizer, found.text_length, as_released, found.lacks, found.remarks)
     if (file.parent / "config.json").is_file():
         _check_architecture(name, read_config(file.parent), file)
@@ -156,7 +156,7 @@ def _check_architecture(name: str, config: Mapping[str, Any], weights: Path) -> 
         )
 
 
-def _check_tokenizer(config: ThpConfig, tokenizer: Any, name: str) -> None:
+def check_tokenizer(config: ThpConfig, tokenizer: Any, name: str) -> None:
     """Refuse a tokenizer whose marks are not where the model was trained to find them."""
     from openmmlo.models.thp.tokenizer import token_ids
 

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import tiny_thp
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from openmmlo.errors import ModelError
+from openmmlo.errors import ConfigError, ModelError
 from openmmlo.models import open_model
 from openmmlo.models.thp import ARCHITECTURES, ThpModel, config_for, token_ids, tokenize
 from openmmlo.models.thp.architectures import Architecture
 from openmmlo.models.thp.opening import open_named
 from openmmlo.models.thp.released import Released, as_released, is_released, read_released
+from openmmlo.records import ClassInfo, DatasetInfo
+from openmmlo.train.finetune import FinetuneTask
+from openmmlo.train.recipe import FinetuneRecipe
 
 State = dict[str, torch.Tensor]
 
@@ -232,6 +238,29 @@ def test_weights_names_a_released_file(wrapped: bool, tmp_path: Path, monkeypatc
         expected = model.embed_texts(*tokenize(tokenizer, ["a red [ mask ] , left"], 30))
     torch.testing.assert_close(encoder.encode_texts(["A (red) [mask], left!"]), expected)
     assert encoder.count_truncated(["red " * 29]) == 1
+
+
+@pytest.mark.usefixtures("_small_vit_b")
+def test_fine_tuning_starts_from_a_released_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = tiny_thp.tokenizer()
+    monkeypatch.setattr("openmmlo.models.thp.tokenizer.open_tokenizer", lambda name: tokenizer)
+    torch.manual_seed(0)
+    model = ThpModel(config_for("thp-vit-b", **token_ids(tokenizer)))
+    file = tmp_path / "checkpoint_3.pth"
+    torch.save({"model": finetuned(model, head_of(128, 5, "tSP"))}, file)
+    info = DatasetInfo("pictures", "1", "cc0-1.0", (ClassInfo("a", "ant"), ClassInfo("b", "bee")), (4, 4))
+    data: Any = SimpleNamespace(dataset=SimpleNamespace(info=info), train=SimpleNamespace(labels=np.zeros(8)))
+    recipe = FinetuneRecipe(weights=str(file), model="thp-vit-b", text_length=64, experts=2)
+    made = FinetuneTask(recipe).objective(tokenizer, data).model
+    assert (made.config.classes, made.config.experts, made.config.text_length) == (2, 2, 64)
+    image, text = model.image_encoder.state_dict(), model.text.state_dict()
+    assert all(torch.equal(value, image[key]) for key, value in made.image_encoder.state_dict().items())
+    read_by_classes = {key: value for key, value in text.items() if ".causal_attention." not in key}
+    assert all(torch.equal(made.text.state_dict()[key], value) for key, value in read_by_classes.items())
+    with pytest.raises(ConfigError, match=r"'checkpoint_3\.pth', which does not say its architecture"):
+        FinetuneTask(replace(recipe, model=None)).check(data)
+    with pytest.raises(ModelError, match=r"text_length is 65, and weights .* have places for 64 tokens"):
+        FinetuneTask(replace(recipe, text_length=65)).objective(tokenizer, data)
 
 
 @torch.no_grad()
