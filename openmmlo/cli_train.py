@@ -133,6 +133,7 @@ def _carry_out(
     device: str | None, cache: Path | None, dry_run: bool, json: bool, quiet: bool,
 ) -> int:  # fmt: skip
     from openmmlo import terminal, terminal_train
+    from openmmlo.train.finetune import known_benchmark
     from openmmlo.train.run import run
 
     if dry_run:
@@ -148,15 +149,27 @@ def _carry_out(
     )  # fmt: skip
     if not outcome.is_main:  # under accelerate launch one process speaks for all
         return 0
-    terminal.show_json(outcome.to_json()) if json else terminal_train.show_outcome(outcome)
+    if json:
+        terminal.show_json(outcome.to_json())
+    else:
+        name = str(outcome.training["data"]["name"])
+        terminal_train.show_outcome(outcome, known_benchmark(name) or str(task.recipe.data))
     return 0
 
 
 def _command(kind: str, name: str, assignments: Sequence[str] | None, flags: dict[str, Any]) -> str:
-    """What was typed, without what is only this machine's: of paths the last part."""
+    """What was typed, without what is only this machine's: of paths that begin elsewhere the last part."""
     words = ["openmmlo", kind, Path(name).name]
     for flag, value in flags.items():
-        words += [f"--{flag}", Path(value).name if Path(str(value)).exists() else str(value)]
+        words += [f"--{flag}", _without_place(str(value))]
     for pair in assignments or ():
-        words += ["--set", pair]
+        key, equals, value = pair.partition("=")
+        words += ["--set", key + equals + _without_place(value)]
     return shlex.join(words)
+
+
+def _without_place(value: str) -> str:
+    """Of a path from the root, home or a folder above, the last part; anything else as it is."""
+    path = Path(value)
+    elsewhere = path.is_absolute() or (path.parts and (path.parts[0] == ".." or path.parts[0].startswith("~")))
+    return path.expanduser().resolve().name if elsewhere else value

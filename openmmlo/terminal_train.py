@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from shlex import quote
 from typing import TYPE_CHECKING, TextIO
 
 import typer
@@ -78,8 +79,12 @@ def show_dry_run(found: DryRun) -> None:
     typer.echo("This would be refused. Nothing was trained." if found.refused else "Nothing was trained.")
 
 
-def show_outcome(outcome: Outcome) -> None:
-    """How a run ended, and what to do with what it left."""
+def show_outcome(outcome: Outcome, benchmark: str) -> None:
+    """How a run ended, and what to do with what it left.
+
+    Args:
+        benchmark: name or folder to evaluate it on.
+    """
     log = outcome.training.get("log", {})
     if outcome.finished_before:
         typer.echo(f"{outcome.folder} is finished already; nothing was done. Another run goes to another --out.")
@@ -93,4 +98,4 @@ def show_outcome(outcome: Outcome) -> None:
         if isinstance(log.get("waiting"), float):
             typer.echo(f"{100 * log['waiting']:.1f} % of a step was waiting for data.")
     typer.echo(f"The checkpoint is in {outcome.folder}; its curves: {outcome.folder / 'curve.png'}")
-    typer.echo(f"  openmmlo eval --model {outcome.folder}")
+    typer.echo(f"  openmmlo eval --model {quote(str(outcome.folder))} --benchmark {quote(benchmark)}")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from openmmlo.cli import main
-from openmmlo.cli_train import finetune_recipes, pretrain_recipes
+from openmmlo.cli_train import _command, finetune_recipes, pretrain_recipes
 from openmmlo.records import Finding
 from openmmlo.terminal_train import TrainingBar, show_dry_run, show_outcome
 from openmmlo.train.dry_run import DryRun
@@ -96,12 +96,21 @@ def test_a_dry_run_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "Aims at: none\nNothing was trained.\n"
 
 
+def test_a_recorded_command_names_no_folder_of_ones_own() -> None:
+    sets = ["tokenizer=/home/someone/words", "lr=0.1", "data=../elsewhere/photos", "clip_norm="]
+    flags = {"data": Path("/home/someone/photos"), "weights": "trained/pretrain/thp-mini", "seed": 5}
+    assert _command("finetune", "/home/someone/own.yaml", sets, flags) == (
+        "openmmlo finetune own.yaml --data photos --weights trained/pretrain/thp-mini --seed 5 --set tokenizer=words "
+        "--set lr=0.1 --set data=photos --set clip_norm="
+    )
+
+
 def test_an_outcome_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     log = {"steps": 1000, "seconds": 725.0, "loss": 1.23456, "validation_top1": 0.5, "lr": 0.1, "waiting": 0.013}
-    show_outcome(Outcome(Path("here"), {"log": log}))
+    show_outcome(Outcome(Path("here"), {"log": log}), "my photos")
     said = capsys.readouterr().out
     assert "Trained 1,000 steps in 12 min: loss 1.235, validation top1 0.5\n" in said
     assert "1.3 % of a step was waiting for data." in said
-    assert "openmmlo eval --model here" in said
-    show_outcome(Outcome(Path("here"), {"log": log}, finished_before=True))
+    assert "  openmmlo eval --model here --benchmark 'my photos'\n" in said
+    show_outcome(Outcome(Path("here"), {"log": log}, finished_before=True), "miniature")
     assert "here is finished already; nothing was done." in capsys.readouterr().out
