@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_thp
+from transformers import AutoTokenizer
 
 from openmmlo.errors import ConfigError, DataError, ModelError
-from openmmlo.models.thp import lengths, open_tokenizer, token_ids, tokenize, train_tokenizer
+from openmmlo.models.thp import lengths, open_tokenizer, register, token_ids, tokenize, train_tokenizer
 
 CAPTIONS = [
     "A red circle above a [mask] on grey ground.",
@@ -82,6 +84,14 @@ def test_saved_and_opened_it_is_the_same(tokenizer: Any, tmp_path: Path) -> None
     for found, expected in zip(tokenize(again, CAPTIONS[:3], 20), tokenize(tokenizer, CAPTIONS[:3], 20), strict=True):
         assert found.tolist() == expected.tolist()
     assert again.batch_decode(tokenize(again, ["a red circle"], 9)[0], skip_special_tokens=True) == ["a red circle"]
+
+
+def test_transformers_opens_it_beside_its_model(tmp_path: Path) -> None:
+    folder = tiny_thp.save(tmp_path / "saved")
+    register()
+    found, text = AutoTokenizer.from_pretrained(folder), "A small red square."
+    assert token_ids(found) == token_ids(tiny_thp.tokenizer())
+    assert found([text])["input_ids"] == tokenize(tiny_thp.tokenizer(), [text], 24)[0].tolist()
 
 
 def test_berts_tokenizer_gets_the_two_marks_behind_its_words(tokenizer: Any, tmp_path: Path) -> None:

@@ -94,14 +94,27 @@ def test_negatives_are_drawn_by_the_logits_within_the_batch() -> None:
     assert float(result.to_images[2, 7]) == pytest.approx(expected, rel=1e-5)
 
 
-def test_gradients_reach_the_queries_and_stop_at_the_keys() -> None:
+def test_gradients_reach_every_query() -> None:
     result, parts = found(thp, torch.tensor([0, 1, 2, 3]), 0.4)
     result.loss.backward()
     for name in ("images", "texts"):
         gradient = parts[name].grad
         assert gradient is not None
         assert bool((gradient.norm(dim=1) > 1e-4).all())
-    assert parts["image_queue"].grad is None
+
+
+def test_the_teachers_share_of_the_targets_has_no_gradient() -> None:
+    """Even where keys would take one: the targets are numbers, only what is compared with them moves."""
+    random = torch.Generator().manual_seed(6)
+    queries, keys = unit(4, 0), normalize(torch.randn(8, 6, generator=random), dim=1).requires_grad_()
+    own = torch.arange(4)
+    given = Keys(keys, None)
+    loss = contrast(queries, queries, given, given, own, thp, 0.4).loss
+    (found,) = torch.autograd.grad(loss, keys)
+    logits = given.logits(queries, thp)
+    targets = 0.4 * given.logits(keys[own], thp).detach().softmax(1) + 0.6 * torch.eye(4, 8)
+    (expected,) = torch.autograd.grad(-(targets * logits.log_softmax(1)).sum(1).mean(), keys)
+    torch.testing.assert_close(found, expected)
 
 
 def test_cosines_are_computed_in_float32_under_autocast() -> None:
