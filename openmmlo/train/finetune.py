@@ -90,7 +90,16 @@ class FinetuneTask:
     def _start_config(self) -> dict[str, Any] | None:
         from openmmlo.models.checkpoints import read_config
 
-        return read_config(self.start) if self.start is not None and self.start.is_dir() else None
+        if self.start is None or not self.start.is_dir():
+            return None
+        config = read_config(self.start)
+        kind = config.get("model_type")
+        if kind != "thp":
+            raise ModelError(
+                f"weights is {self.recipe.weights!r}, a checkpoint of model_type {kind!r}; expected a T-hp checkpoint "
+                "('thp'), as openmmlo pretrain writes it. timm:NAME takes an image encoder alone, text_weights a BERT."
+            )
+        return config
 
     def tokenizer(self, texts: Sequence[str]) -> Any:
         """The checkpoint's own; for a new model, or the authors' release, the recipe's."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -307,6 +308,9 @@ def test_bad_input_is_refused_by_a_run_and_told_by_its_dry_run(pretrained: Outco
     assert "No architecture named 'thp-mimi'. Did you mean 'thp-mini'" in refused(before(data, model="thp-mimi"), out)
     assert "text_length is 30" in refused(after(data, pretrained.folder, text_length=30), out)
     assert "There is no folder" in refused(after(data, tmp_path / "no checkpoint"), out)
+    shutil.copytree(pretrained.folder, tmp_path / "bert")
+    (tmp_path / "bert" / "config.json").write_text('{"model_type": "bert"}')
+    assert "a checkpoint of model_type 'bert'; expected" in refused(after(data, tmp_path / "bert"), out)
     assert "Which data?" in refused(PretrainRecipe(**COMMON | {"queue_size": 12}), out)
 
 
