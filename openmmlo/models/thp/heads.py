@@ -82,4 +82,5 @@ class SphericalHead(nn.Module):
             nn.init.zeros_(self.bias)
         if self.scale is not None:
             nn.init.normal_(self.centres)
-            nn.init.constant_(self.scale, math.log(math.expm1(self.scale_start - 1)))
+            over = self.scale_start - 1
+            nn.init.constant_(self.scale, over if over > 40 else math.log(math.expm1(over)))  # alike beyond float64

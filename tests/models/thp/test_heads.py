@@ -65,6 +65,11 @@ def test_probability_of_a_perfect_feature_among_a_thousand_classes(scale: float,
     assert float(found) == pytest.approx(probability, rel=0.01)
 
 
+@pytest.mark.parametrize("scale", [1.0001, 8.0, 41.0, 41.5, 5000.0])
+def test_any_scale_may_be_the_first(scale: float) -> None:
+    assert SphericalHead(6, 3, scale_start=scale).multiplier().item() == pytest.approx(scale, rel=1e-6)
+
+
 def test_the_scale_starts_as_released() -> None:
     head = SphericalHead(6, 3)
     assert head.scale is not None
