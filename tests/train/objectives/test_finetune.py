@@ -92,7 +92,8 @@ def test_frozen_parts_have_no_gradient_and_stay_in_evaluation_mode(image: bool, 
 
 @pytest.mark.parametrize("trained", [True, False])
 def test_batch_norm_of_a_frozen_image_encoder_stands_still(trained: bool) -> None:
-    objective = finetuning(train_image_encoder=trained, image_encoder="test_resnet", image_options={}, image_size=64)
+    network: dict[str, Any] = {"image_encoder": "test_resnet", "image_options": {}, "image_size": 64}
+    objective = finetuning(train_image_encoder=trained, scale_lr_factor=1.0, **network)
     encoder = objective.model.image_encoder
     before = copy.deepcopy(encoder.state_dict())
     optimiser = optimiser_of(objective, torch.optim.SGD, 0.05)
