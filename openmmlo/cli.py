@@ -316,10 +316,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _from_printing(error: BrokenPipeError) -> bool:
-    """Whether a pipe broke while something was printed here or in click, not while a build was at work."""
+    """Whether a pipe broke while something was printed here or in click, not while a build or training was at work."""
     trace = error.__traceback__
     while trace is not None:
-        if "openmmlo/building" in Path(trace.tb_frame.f_code.co_filename).as_posix():
+        place = Path(trace.tb_frame.f_code.co_filename).as_posix()
+        if "openmmlo/building/" in place or "openmmlo/train/" in place:
             return False
         trace = trace.tb_next
     return True

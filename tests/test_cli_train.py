@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from openmmlo.cli import main
+from openmmlo.cli import INTERNAL_ERROR, main
 from openmmlo.cli_train import _command, finetune_recipes, pretrain_recipes
 from openmmlo.records import Finding
 from openmmlo.terminal_train import TrainingBar, show_dry_run, show_outcome
@@ -94,6 +94,14 @@ def test_a_dry_run_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert said.splitlines()[-1] == "This would be refused. Nothing was trained."
     show_dry_run(DryRun("pretrain", "none"))
     assert capsys.readouterr().out == "Aims at: none\nNothing was trained.\n"
+
+
+def test_a_pipe_that_breaks_while_training_is_no_success(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(recipe: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("openmmlo.train.run.read_training_data", broken)
+    assert main(["pretrain", "thp-mini", "--device", "cpu", "--quiet", "--out", str(tmp_path)]) == INTERNAL_ERROR
 
 
 def test_a_recorded_command_names_no_folder_of_ones_own() -> None:
