@@ -2,7 +2,7 @@
 
 python docs/evaluation_picture.py [DIR]
 
-DIR is a folder that openmmlo eval wrote; without it the model ``pixels`` is evaluated on the miniature, which takes
+DIR is a folder that openmmlo eval wrote; without it ``thp-mini`` is evaluated on the miniature, which takes
 some minutes. Needs playwright and a Chromium (OPENMMLO_CHROMIUM, one on PATH, or playwright's own).
 """
 
@@ -41,8 +41,9 @@ def main() -> None:
     sheet.paste(wide, (0, 0))
     sheet.paste(narrow, (wide.width + GAP, 0))
     TARGET.parent.mkdir(parents=True, exist_ok=True)
-    # Few colours are on the page, besides the smoothed edges of letters: 128 of them cannot be told from all.
-    sheet.quantize(128, dither=Image.Dither.NONE).save(TARGET, optimize=True)
+    # Few colours are on the page besides the smoothed edges of letters. 256 cannot be told from all of them where they
+    # are spread over the colours, not over the pixels, most of which are background.
+    sheet.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(TARGET, optimize=True)
     size = TARGET.stat().st_size
     print(f"{TARGET.name}: {size / 1000:.0f} kB, {sheet.width} x {sheet.height}")
     if size > MOST:
@@ -52,7 +53,7 @@ def main() -> None:
 def _miniature(out: Path) -> Path:
     from openmmlo.evaluate import EvalConfig, evaluate
 
-    return evaluate(EvalConfig("pixels", ("miniature",), out=out)).evaluations[0].folder
+    return evaluate(EvalConfig("thp-mini", ("miniature",), out=out)).evaluations[0].folder
 
 
 def _screenshots(page: Path) -> tuple[Image.Image, Image.Image]:
