@@ -183,6 +183,6 @@ def _without_weights(name: str) -> str:
     return (
         f"{name} has no weights at hand. Hub id: none, no weights are published. Recipe: {trained}{others}, then "
         "openmmlo finetune; openmmlo list pretraining names all. Weights of your own (a checkpoint's folder)"
-        f"{released}: --weights PATH. Until then: --model hf:openai/clip-vit-base-patch16, open_clip:ViT-B-16/laion2b_s34b_b88k, or "
-        "pixels, which needs no weights."
+        f"{released}: --weights PATH. Until then: --model hf:openai/clip-vit-base-patch16, "
+        "open_clip:ViT-B-16/laion2b_s34b_b88k, or pixels, which needs no weights."
     )
