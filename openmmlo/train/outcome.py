@@ -14,11 +14,10 @@ from typing import Any
 
 from openmmlo import __version__
 from openmmlo.data.dataset import BuiltDataset
+from openmmlo.models.thp.training import TRAINING
 from openmmlo.records import Finding
 from openmmlo.train.recipe import Recipe
 from openmmlo.writing import write_aside
-
-TRAINING = "training.json"
 
 _PACKAGES = ("torch", "transformers", "accelerate", "timm", "tokenizers", "numpy", "pillow")
 

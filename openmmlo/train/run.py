@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from filelock import FileLock, Timeout
 
 from openmmlo.errors import DataError, TrainingRefused
+from openmmlo.models.thp.training import TRAINING
 from openmmlo.records import Finding
 from openmmlo.train.augmentation import View
 from openmmlo.train.checkpoint import NAME, differences
@@ -22,7 +23,7 @@ from openmmlo.train.logs import LOG, SilentTraining, TrainingProgress, read_log
 from openmmlo.train.loop import LoopSettings, Trained, train
 from openmmlo.train.objective import Objective
 from openmmlo.train.order import Order
-from openmmlo.train.outcome import TRAINING, Outcome, file_digest, files_digest, training_record, write_training
+from openmmlo.train.outcome import Outcome, file_digest, files_digest, training_record, write_training
 from openmmlo.train.packed import cache_root, pack
 from openmmlo.train.pairs import TokenTable, tokenised
 from openmmlo.train.processes import seed_everything, start_processes
