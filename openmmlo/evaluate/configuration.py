@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from openmmlo.data.cache import cache_folder
 from openmmlo.errors import ConfigError
 from openmmlo.records import ShotRule
 
@@ -117,13 +117,7 @@ class EvalConfig:
     @property
     def cache_root(self) -> Path:
         """Where feature banks lie."""
-        if self.cache is not None:
-            return self.cache
-        named = os.environ.get("OPENMMLO_CACHE")
-        if named:
-            return Path(named).expanduser() / "banks"
-        home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-        return Path(home).expanduser() / "openmmlo" / "banks"
+        return cache_folder("banks", self.cache)
 
 
 def slug(name: str) -> str:

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
 
+from openmmlo.data.cache import cache_folder
 from openmmlo.data.dataset import BuiltDataset
 from openmmlo.errors import DataError
 from openmmlo.progress import Progress
@@ -68,13 +69,7 @@ class PackedImages:
 
 def cache_root(cache: Path | None = None) -> Path:
     """Where packs lie: a folder that was named, ``OPENMMLO_CACHE``, else the user's cache folder."""
-    if cache is not None:
-        return cache
-    named = os.environ.get("OPENMMLO_CACHE")
-    if named:
-        return Path(named).expanduser() / "packed"
-    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(home).expanduser() / "openmmlo" / "packed"
+    return cache_folder("packed", cache)
 
 
 def pack(dataset: BuiltDataset, split: str, cache: Path, progress: Progress) -> PackedImages:
