@@ -1,0 +1,1 @@
+"""Commands that run the experiments of the documentation, and write its page of them."""

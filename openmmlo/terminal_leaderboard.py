@@ -1,0 +1,1 @@
+"""What the leaderboard's commands print."""
