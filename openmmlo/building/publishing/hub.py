@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from logging import ERROR
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from openmmlo.errors import ConfigError, HubError, PublishRefused
 from openmmlo.progress import Progress, Silent
 
-REPO_TYPE = "dataset"
+Kind = Literal["dataset", "space"]
+REPO_TYPE: Kind = "dataset"
+_NAMES = {"dataset": "data set", "space": "Space"}
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _STALLED = 300.0  # seconds without a byte before a connection counts as broken; the client's own default is never
 
@@ -48,11 +50,13 @@ class Patience:
 
 
 class Connection:
-    """One data set on the Hub, and the patience with which it is spoken to.
+    """One repository on the Hub, a data set unless said otherwise, and the patience with which it is spoken to.
 
     Args:
         repo: ``owner/name``.
         writing: a token is needed, and asked for at once.
+        kind: ``dataset`` or ``space``.
+        anonymous: no token is used, even where there is one.
 
     Raises:
         ConfigError: not the name of a repository.
@@ -60,28 +64,35 @@ class Connection:
     """
 
     def __init__(
-        self, repo: str, patience: Patience | None = None, progress: Progress | None = None, writing: bool = False
+        self,
+        repo: str,
+        patience: Patience | None = None,
+        progress: Progress | None = None,
+        writing: bool = False,
+        kind: Kind = REPO_TYPE,
+        anonymous: bool = False,
     ) -> None:
         from huggingface_hub import HfApi, constants, get_token
 
         from openmmlo import __version__
 
         self.repo = checked_repo(repo)
+        self.kind: Kind = kind
         self.patience = patience or Patience()
         self.progress = progress or Silent()
         self.endpoint: str = constants.ENDPOINT
-        self.token: str | None = get_token()
+        self.token: str | None = None if anonymous else get_token()
         self._reached = False
         if writing and self.token is None:
             raise HubError(
                 "No Hugging Face token was found. Log in with `hf auth login`, or set HF_TOKEN to a token that may "
                 f"write ({self.endpoint}/settings/tokens)."
             )
-        self.api = HfApi(token=self.token, library_name="openmmlo", library_version=__version__)
+        self.api = HfApi(token=self.token or False, library_name="openmmlo", library_version=__version__)
 
     @property
     def url(self) -> str:
-        return f"{self.endpoint}/datasets/{self.repo}"
+        return f"{self.endpoint}/{self.kind}s/{self.repo}"
 
     def call(self, step: Callable[[], T]) -> T:
         """Do a step, again while it fails for a reason that may pass. Whatever it does must be safe to do twice.
@@ -134,8 +145,8 @@ class Connection:
             return HubError(f"{self.repo} has no such revision. Its branches and tags: {self.url}/tree/main")
         if isinstance(first, errors.RepositoryNotFoundError):
             return HubError(
-                f"{self.endpoint} has no data set {self.repo}, or your token may not see it. Check the name; private "
-                "ones need `hf auth login` or HF_TOKEN."
+                f"{self.endpoint} has no {_NAMES[self.kind]} {self.repo}, or your token may not see it. Check the name; "
+                "private ones need `hf auth login` or HF_TOKEN."
             )
         if status == 401:
             return HubError(

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from openmmlo.building.publishing.hub import REPO_TYPE, Connection
+from openmmlo.building.publishing.hub import Connection
 from openmmlo.building.publishing.staging import PUBLISHED, Upload
 from openmmlo.errors import HubError, PublishRefused
 
@@ -71,7 +71,7 @@ def tree(connection: Connection, revision: str) -> dict[str, Remote]:
 
     entries = connection.call(
         lambda: list(
-            connection.api.list_repo_tree(connection.repo, repo_type=REPO_TYPE, revision=revision, recursive=True)
+            connection.api.list_repo_tree(connection.repo, repo_type=connection.kind, revision=revision, recursive=True)
         )
     )
     return {
@@ -178,7 +178,7 @@ def _commit(
             lambda group=group: connection.api.preupload_lfs_files(  # type: ignore[misc]
                 connection.repo,
                 [of_path[upload.path] for upload in group],
-                repo_type=REPO_TYPE,
+                repo_type=connection.kind,
                 revision=revision,
                 free_memory=False,
             )
@@ -190,13 +190,18 @@ def _commit(
         operations,
         commit_message=title,
         commit_description=description,
-        repo_type=REPO_TYPE,
+        repo_type=connection.kind,
         revision=revision,
     )
 
 
+def git_hasher(size: int) -> hashlib._Hash:
+    """What gives git's name of so many bytes, once it has seen them."""
+    return hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+
+
 def _git_hash(upload: Upload) -> str:
-    digest = hashlib.sha1(b"blob %d\0" % upload.bytes, usedforsecurity=False)
+    digest = git_hasher(upload.bytes)
     with upload.local.open("rb") as file:
         while piece := file.read(1 << 20):
             digest.update(piece)
