@@ -145,7 +145,7 @@ class Connection:
             return HubError(f"{self.repo} has no such revision. Its branches and tags: {self.url}/tree/main")
         if isinstance(first, errors.RepositoryNotFoundError):
             return HubError(
-                f"{self.endpoint} has no {_NAMES[self.kind]} {self.repo}, or your token may not see it. Check the name; "
+                f"{self.endpoint} has no {_NAMES[self.kind]} {self.repo} or your token may not see it. Check the name: "
                 "private ones need `hf auth login` or HF_TOKEN."
             )
         if status == 401:
