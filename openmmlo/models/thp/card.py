@@ -9,81 +9,18 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from openmmlo.markdown import PAPER, cell, code, table, text
+from openmmlo.models.card_results import READS, CardResult, front_matter_yaml, metrics_of, model_index
 
 LICENCE = "apache-2.0"
 
-DETECTORS = ("thp-knn", "energy")
-"""Whose separation of OOD sets a card shows: two fixed ones, whatever another would have reached."""
-
-_READS = {
-    "image": "the image", "masked": "the image and its masked caption", "raw": "the image and its caption as written",
-}  # fmt: skip
-_METRICS = {"accuracy": "top-1", "accuracy_classes": "top-1, mean of classes", "auroc": "AUROC"}
-_GROUPS = ("many", "medium", "few")
 _HEADS = {
     "thp": "T-hp: the similarity of a feature and a class's centre is 2 / (1 + kappa (1 - cosine))",
     "cosine": "cosine of a feature and a class's centre, times a learnt scale",
     "linear": "linear",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class CardResult:
-    """One number of a card.
-
-    Attributes:
-        benchmark: name, and ``version`` of its definition.
-        set: which of its sets.
-        reads: "image", or "masked" or "raw": the image with such a caption.
-        metric: "accuracy", "accuracy_classes" (or "accuracy_" and a shot group), or "auroc".
-        value: a fraction.
-        detector: of an AUROC.
-    """
-
-    benchmark: str
-    version: int
-    set: str
-    reads: str
-    metric: str
-    value: float
-    detector: str = ""
-
-    @property
-    def label(self) -> str:
-        """What the number is, in words."""
-        name = _METRICS.get(self.metric) or f"top-1, {self.metric.removeprefix('accuracy_')}-shot classes"
-        return f"{name} of {self.detector}" if self.detector else name
-
-
-def results_of(result: Mapping[str, Any], detectors: Sequence[str] = DETECTORS) -> list[CardResult]:
-    """The numbers of a card from what result.json of an evaluation holds: images alone first, captions after them."""
-    about = result["benchmark"]
-    found: list[CardResult] = []
-
-    def add(where: str, reads: str, values: Mapping[str, float | None], detector: str = "") -> None:
-        for metric, value in values.items():
-            if value is not None:
-                found.append(CardResult(about["name"], about["version"], where, reads, metric, value, detector))
-
-    for name, item in result["scored"]["classification"].items():
-        add(name, "image", _accuracies(item))
-    for name, item in result["scored"]["ood"].items():
-        for detector in detectors:
-            add(name, "image", {"auroc": item["detectors"].get(detector, {}).get("auroc")}, detector)
-    own = (result["measured"].get("captions") or {}).get("own") or {}
-    for wording in ("masked", "raw"):
-        if own.get(wording) is not None:
-            add(next(iter(result["scored"]["classification"])), wording, _accuracies(own[wording]))
-    return found
-
-
-def _accuracies(item: Mapping[str, Any]) -> dict[str, float | None]:
-    groups = {f"accuracy_{group}": item["groups"].get(group) for group in _GROUPS}
-    return {"accuracy": item["top1_samples"], "accuracy_classes": item["top1_classes"], **groups}
 
 
 def render_card(
@@ -112,7 +49,7 @@ def render_card(
     front = front_matter(name, config, results, licence, datasets)
     place = repo or (name if packaged else f"./{name}")  # a name alone would be that of another model
     code_place = f"SHIPPED / {json.dumps(name)}" if packaged and repo is None else json.dumps(place)
-    return f"---\n{_yaml(front)}---\n\n{_body(name, config, training, results, place, code_place)}"
+    return f"---\n{front_matter_yaml(front)}---\n\n{_body(name, config, training, results, place, code_place)}"
 
 
 def front_matter(
@@ -135,35 +72,9 @@ def front_matter(
         values["datasets"] = list(datasets)
     if not results:
         return values
-    values["metrics"] = sorted({"roc_auc" if item.metric == "auroc" else "accuracy" for item in results})
-    index: dict[tuple[str, int, str, str], list[dict[str, Any]]] = {}
-    for item in results:
-        kind = "roc_auc" if item.metric == "auroc" else "accuracy"
-        metric = {"type": kind, "value": item.value, "name": item.label}
-        index.setdefault((item.benchmark, item.version, item.set, item.reads), []).append(metric)
-    values["model-index"] = [
-        {
-            "name": name,
-            "results": [
-                {
-                    "task": {"type": task, "name": f"Reads {_READS[reads]}"},
-                    "dataset": {
-                        "type": benchmark, "name": benchmark, "config": reads, "split": where, "revision": str(version),
-                    },
-                    "metrics": metrics,
-                }
-                for (benchmark, version, where, reads), metrics in index.items()
-            ],
-        }
-    ]  # fmt: skip
+    values["metrics"] = metrics_of(results)
+    values["model-index"] = model_index(name, task, results)
     return values
-
-
-def _yaml(front: Mapping[str, Any]) -> str:
-    import yaml
-
-    # In ASCII escapes no letter of a foreign name can be a line break to one of the many readers of front matter.
-    return yaml.safe_dump(dict(front), sort_keys=False, allow_unicode=False, width=2**31)
 
 
 def _body(
@@ -253,7 +164,7 @@ def _reached(results: Sequence[CardResult], place: str) -> str:
         (
             f"{text(item.benchmark)} {item.version}",
             text(item.set),
-            _READS[item.reads],
+            READS[item.reads],
             text(item.label),
             f"{100 * item.value:.2f}",
         )

@@ -17,8 +17,9 @@ from PIL import Image
 
 from openmmlo.errors import ModelError
 from openmmlo.models import open_model
+from openmmlo.models.card_results import CardResult, results_of
 from openmmlo.models.checkpoints import read_config
-from openmmlo.models.thp.card import CardResult, render_card, results_of
+from openmmlo.models.thp.card import render_card
 from openmmlo.models.thp.training import read_training
 
 TRAINING = {
