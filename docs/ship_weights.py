@@ -11,8 +11,9 @@ from pathlib import Path
 
 from openmmlo.evaluate.result import read_result
 from openmmlo.models import open_model
+from openmmlo.models.card_results import results_of
 from openmmlo.models.checkpoints import read_config
-from openmmlo.models.thp.card import render_card, results_of
+from openmmlo.models.thp.card import render_card
 from openmmlo.models.thp.opening import NAMES, SHIPPED
 from openmmlo.models.thp.training import read_training
 from openmmlo.train.outcome import file_digest
