@@ -69,6 +69,10 @@ class PublishRefused(OpenmmloError):
     """A push or pull that would overwrite, mix or give away something."""
 
 
+class SubmissionRefused(OpenmmloError):
+    """A submission, predictions or a mark that the leaderboard does not take; nothing of it was written."""
+
+
 class DiskFull(OpenmmloError):
     """Writing stopped for want of space; everything finished so far is kept."""
 
