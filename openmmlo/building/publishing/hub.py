@@ -105,6 +105,8 @@ class Connection:
             self._limit_stalls()
             try:
                 result = step()
+            except HubError:
+                raise  # said already
             except Exception as error:
                 failures += 1
                 self.recover(error, failures)
