@@ -31,6 +31,19 @@ LOSSES = Catalog(
 )
 
 
+FEATURE_LOSSES = Catalog(
+    "loss of features",
+    {
+        "supcon": "openmmlo.losses.supcon:SupCon",
+        "cider": "openmmlo.losses.cider:CIDER",
+    },
+)
+"""Losses of unit features (B, D) and targets (B,), without class scores."""
+
+_GIVEN = frozenset({"class_counts", "classes", "width"})
+"""What the data and the model say, and no option does."""
+
+
 class Loss(Protocol):
     """A loss of class scores: an ``nn.Module`` made of class counts (C,) and options; its buffers follow the device.
 
@@ -92,8 +105,26 @@ def make_loss(name: str, class_counts: Tensor, options: Mapping[str, Any] | None
     return loss
 
 
+def make_feature_loss(name: str, classes: int, width: int, options: Mapping[str, Any] | None = None) -> nn.Module:
+    """A loss from its name in FEATURE_LOSSES, or ``package.module:Class``.
+
+    Args:
+        classes, width: C and D; for those that hold something of each class.
+        options: values for the other keyword arguments of its constructor.
+
+    Raises:
+        UnknownName: no such loss; the nearest name is proposed.
+        ConfigError: an option that it does not have, or a value of another type or out of range.
+    """
+    kind = FEATURE_LOSSES.load(name)
+    values = vars(construct(_options_of(kind), dict(options or {}), f"loss {name}"))
+    known = {"classes": classes, "width": width}
+    loss: nn.Module = kind(**{key: known[key] for key in inspect.signature(kind).parameters if key in known}, **values)
+    return loss
+
+
 def _options_of(loss: type) -> type:
     """The keyword arguments of a constructor as a dataclass, which ``config.construct`` fills and checks."""
     hints = get_type_hints(loss.__init__)  # type: ignore[misc]
-    given = [item for item in inspect.signature(loss).parameters.values() if item.name != "class_counts"]
+    given = [item for item in inspect.signature(loss).parameters.values() if item.name not in _GIVEN]
     return make_dataclass("Options", [(item.name, hints[item.name], field(default=item.default)) for item in given])
