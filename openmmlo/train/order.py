@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from openmmlo.errors import ConfigError
 
 Positions = npt.NDArray[np.int64]
+Drawing = Literal["class-aware", "square-root"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Order:
         batch_size: samples a step, of all processes and accumulated batches together.
         accumulation: batches a step is made of.
         seed: of the permutations.
-        labels: (N,) classes, for class-aware drawing; None takes every sample once an epoch.
+        labels: (N,) classes, for drawing by class; None takes every sample once an epoch.
+        drawing: how, of DRAWINGS, where there are labels.
     """
 
     samples: int
@@ -33,6 +36,7 @@ class Order:
     accumulation: int
     seed: int
     labels: tuple[int, ...] | None = field(default=None, repr=False)
+    drawing: Drawing = "class-aware"
     _epochs: dict[int, Positions] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -70,7 +74,7 @@ class Order:
             self._epochs[number] = (
                 permutation(self.samples, self.seed, number)
                 if self.labels is None
-                else class_aware(self.labels, self.seed, number)
+                else DRAWINGS[self.drawing](self.labels, self.seed, number)
             )
         return self._epochs[number]
 
@@ -110,14 +114,38 @@ def class_aware(labels: Sequence[int], seed: int, epoch: int) -> Positions:
     """
     generator = _generator(seed, epoch)
     groups = members(labels)
-    classes = len(groups)
-    rounds = -(-len(labels) // classes)
-    turns = np.concatenate([generator.permutation(classes) for _ in range(rounds)])[: len(labels)]
-    chosen = np.empty(len(labels), dtype=np.int64)
-    for places, group in zip(members(turns), groups, strict=True):
+    rounds = -(-len(labels) // len(groups))
+    turns = np.concatenate([generator.permutation(len(groups)) for _ in range(rounds)])[: len(labels)]
+    return _taken_in_turn(turns, groups, generator)
+
+
+def square_root(labels: Sequence[int], seed: int, epoch: int) -> Positions:
+    """(N,) positions whose classes come in proportion to the square root of their samples, in random order.
+
+    Mahajan et al., Exploring the Limits of Weakly Supervised Pretraining, ECCV 2018 (arXiv:1805.00932); Kang et al. as
+    above, q = 1/2. An epoch has the expected number of each class rounded up or down, at random so that the mean over
+    epochs is right; samples of a class go round as in :func:`class_aware`. Label -1 is left out.
+    """
+    generator = _generator(seed, epoch)
+    groups = members(labels)
+    weights = np.sqrt([len(group) for group in groups])
+    ends = np.cumsum(weights) * (len(labels) / weights.sum())
+    places = np.arange(len(labels)) + generator.random()  # evenly spaced, the first at random
+    turns = np.minimum(np.searchsorted(ends, places, side="right"), len(groups) - 1)
+    return _taken_in_turn(generator.permutation(turns), groups, generator)
+
+
+DRAWINGS = {"class-aware": class_aware, "square-root": square_root}
+
+
+def _taken_in_turn(turns: Positions, groups: Sequence[Positions], generator: np.random.Generator) -> Positions:
+    """(N,) for the class of each turn its next sample; a class is shuffled anew when every sample of it has come."""
+    chosen = np.empty(len(turns), dtype=np.int64)
+    ends = np.cumsum(np.bincount(turns, minlength=len(groups)))
+    for places, group in zip(np.split(np.argsort(turns, kind="stable"), ends[:-1]), groups, strict=True):
         laps = -(-len(places) // len(group))
         drawn = [generator.permutation(group) for _ in range(laps)]
-        chosen[places] = np.concatenate(drawn)[: len(places)]
+        chosen[places] = np.concatenate(drawn)[: len(places)] if drawn else group[:0]
     return chosen
 
 
