@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,8 @@ def load_model(folder: Path, *, new_head: bool = False, **changes: Any) -> ThpMo
 
     Args:
         new_head: leave its class head behind; one at random takes its place where ``classes`` is above 0.
-        changes: values of :class:`ThpConfig` that replace the checkpoint's, such as ``classes`` or ``dropout``.
+        changes: values of :class:`ThpConfig` that replace the checkpoint's, such as ``classes`` or ``dropout``. A
+            linear head without class scales may be given them: they start at 1, which changes no score.
 
     Raises:
         ModelError: no T-hp checkpoint, weights are missing, or some are of another shape.
@@ -34,7 +36,8 @@ def load_model(folder: Path, *, new_head: bool = False, **changes: Any) -> ThpMo
         raise ModelError(f"Checkpoint {folder.name!r} is a {kind!r}; expected model_type {ThpConfig.model_type!r}.")
     if not has_weights(folder):
         raise ModelError(f"Checkpoint {folder.name!r} holds no model.safetensors. Copy the whole folder.")
-    config = changed(values_of(ThpConfig.from_pretrained(folder, local_files_only=True)), **changes)
+    stored = ThpConfig.from_pretrained(folder, local_files_only=True)
+    config = changed(values_of(stored), **changes)
     body = changed(values_of(config), classes=0, class_names=[]) if new_head else config
     with explained(folder), quiet():
         model, report = ThpModel.from_pretrained(
@@ -46,7 +49,7 @@ def load_model(folder: Path, *, new_head: bool = False, **changes: Any) -> ThpMo
             output_loading_info=True,
             ignore_mismatched_sizes=True,
         )
-    _complete(folder, report, new_head)
+    _complete(folder, report, new_head, () if stored.class_scales else ("head.class_scales",))
     if new_head:
         model.config = config
         model.head = class_head(config) if config.classes else None
@@ -55,10 +58,10 @@ def load_model(folder: Path, *, new_head: bool = False, **changes: Any) -> ThpMo
     return found
 
 
-def _complete(folder: Path, report: Any, new_head: bool) -> None:
-    """Refuse what would leave random numbers in the model, or weights out of it."""
+def _complete(folder: Path, report: Any, new_head: bool, given: Collection[str]) -> None:
+    """Refuse what would leave random numbers in the model, or weights out of it; ``given`` are at their start."""
     shapes = [f"{name} {tuple(theirs)} for {tuple(ours)}" for name, theirs, ours in report["mismatched_keys"]]
-    absent = sorted(report["missing_keys"])
+    absent = sorted(set(report["missing_keys"]).difference(given))
     extra = sorted(name for name in report["unexpected_keys"] if not (new_head and name.startswith("head.")))
     for what, names in (("of another shape", shapes), ("missing", absent), ("of no use to it", extra)):
         if names:

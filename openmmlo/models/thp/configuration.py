@@ -11,7 +11,7 @@ from transformers import PreTrainedConfig
 from openmmlo.errors import ConfigError
 
 Similarity = Literal["thp", "cosine"]
-HeadKind = Literal["thp", "cosine", "linear"]
+HeadKind = Literal["thp", "cosine", "linear", "t-vmf", "wrapped-cauchy"]
 HeadReads = Literal["image", "both"]
 
 NEUTRAL_SCALE = 1.6931471805599453
@@ -37,9 +37,13 @@ class ThpConfig(PreTrainedConfig):
         pad_token_id ... dec_token_id: of [PAD], [CLS], [SEP], [MASK], [ENC] and [DEC].
         classes: of the class head; 0 where there is none.
         class_names: (classes,) of key, name and synonyms each.
-        head: thp and cosine compare unit vectors under a learnt scale; linear is a plain layer with bias.
-        head_kappa: of the head, and of the router.
+        head: thp, cosine, t-vmf and wrapped-cauchy compare unit vectors under a learnt scale; linear is a plain layer
+            with bias.
+        head_kappa: of a thp or t-vmf head, and of the router.
         head_scale_start: what the class scores are multiplied by at the start, above 1.
+        head_r_start: r of every class of a wrapped-cauchy head at the start: 0.5 is WCDAS's for CIFAR, 0.269 (g = -1)
+            for ImageNet-LT, 0.731 (g = 1) for iNaturalist.
+        class_scales: a learnt factor on each class's score of a linear head.
         experts: 1 is the plain head of the paper; more are behind a router.
         router_top_k: experts whose answer a sample gets; None is all, weighted.
         reads: what the class head was trained on: images alone, or images with captions.
@@ -79,6 +83,8 @@ class ThpConfig(PreTrainedConfig):
     head: HeadKind = "thp"
     head_kappa: float = 16.0
     head_scale_start: float = NEUTRAL_SCALE
+    head_r_start: float = 0.5
+    class_scales: bool = False
     experts: int = 1
     router_top_k: int | None = None
     reads: HeadReads = "both"
@@ -110,6 +116,10 @@ class ThpConfig(PreTrainedConfig):
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected above 0.")
         if not self.head_scale_start > 1:
             raise ConfigError(f"head_scale_start is {self.head_scale_start}; expected above 1: it is 1 + softplus(a).")
+        if not 0 < self.head_r_start < 1:
+            raise ConfigError(f"head_r_start is {self.head_r_start}; expected above 0 and below 1: it is sigmoid(g).")
+        if self.class_scales and self.head != "linear":
+            raise ConfigError(f"class_scales is true and head is {self.head!r}; they are factors of a linear head.")
         if self.router_top_k is not None and not 1 <= self.router_top_k <= self.experts:
             raise ConfigError(f"router_top_k is {self.router_top_k}; expected 1 to {self.experts}, or null for all.")
         side = (self.image_options or {}).get("img_size", self.image_size)

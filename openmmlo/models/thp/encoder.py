@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 Tokens = Mapping[str, "torch.Tensor"]
 
+LATER = {"head_r_start": 0.5, "class_scales": False}
+"""Values of a configuration, and their defaults, that the first published checkpoints did not have."""
+
 
 def thp_vit_b(weights: Path | None = None) -> NetworkEncoder:
     """T-hp with a ViT-B/16 image encoder, the paper's model; weights by --weights."""
@@ -120,8 +123,13 @@ def transform_of(config: ThpConfig) -> PillowTransform:
 
 
 def configuration_digest(config: ThpConfig) -> str:
-    """SHA-256 of the values that T-hp models have, and of none that another transformers would add."""
-    return digest_of({name: getattr(config, name) for name in sorted(type(config).__annotations__)})
+    """SHA-256 of the values that T-hp models have, and of none that another transformers would add.
+
+    Values that came after checkpoints had results count only where they are not at their default: what such a
+    checkpoint computes has not changed.
+    """
+    values = {name: getattr(config, name) for name in sorted(type(config).__annotations__)}
+    return digest_of({name: value for name, value in values.items() if name not in LATER or value != LATER[name]})
 
 
 def _reader(opened: Opened, encode: Callable[[Tokens], torch.Tensor]) -> TextReader:
@@ -148,10 +156,9 @@ def _classifier(model: ThpModel) -> Classifier | None:
     if head is None:
         return None
     names = tuple(tuple(dict.fromkeys(own)) for own in config.class_names) or ((),) * config.classes
-    rows = _numbers(head.centres)
     if head.bias is None:
-        return Classifier(names, centres=rows, keyed=True)
-    return Classifier(names, rows, _numbers(head.bias), keyed=True)
+        return Classifier(names, centres=_numbers(head.centres), keyed=True)
+    return Classifier(names, *map(_numbers, head.linear_map()), keyed=True)
 
 
 def _numbers(weight: torch.Tensor) -> np.ndarray:

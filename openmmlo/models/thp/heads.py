@@ -12,6 +12,9 @@ from openmmlo.models.thp.configuration import NEUTRAL_SCALE, HeadKind
 from openmmlo.models.thp.router import Expert, Routed, Router
 from openmmlo.spherical.similarity import SIMILARITIES, cosines
 
+R_MOST = 0.9999
+"""Of a wrapped-cauchy head; a kappa of 2 * 10^8."""
+
 
 class SphericalHead(nn.Module):
     """Class scores from the fused state of image and caption.
@@ -19,15 +22,19 @@ class SphericalHead(nn.Module):
     Args:
         width: of the state.
         classes: C.
-        kind: thp is S_kappa(u, w_c) * scale, cosine is u.w_c * scale on unit vectors, both without bias; linear is
-            a plain layer with bias.
-        kappa: of T-hp, and of the router.
+        kind: thp is S_kappa(u, w_c) * scale, cosine is u.w_c * scale on unit vectors, both without bias; t-vmf and
+            wrapped-cauchy are the same with these similarities; linear is a plain layer with bias.
+        kappa: of T-hp and t-vMF, and of the router.
         scale_start: what the scores are multiplied by at the start; scale = 1 + softplus(a), a learnt.
         experts: more than one are behind a :class:`Router`.
         top_k: see there.
+        r_start: of wrapped-cauchy at the start, alike for all classes; r_c = sigmoid(g_c), g learnt.
+        class_scales: a learnt factor on each class's score of a linear head, bias included, 1 at the start (LWS of
+            Kang et al., arXiv:1910.09217).
 
     Parameter names: ``adapter`` (Expert or Router), ``centres`` (C, W), ``scale`` (a; None in a linear head), ``bias``
-    (C,; None but in a linear head).
+    (C,; None but in a linear head), ``concentrations`` (C, g; None but with wrapped-cauchy), ``class_scales`` (C,; None
+    without them).
     """
 
     def __init__(
@@ -39,15 +46,22 @@ class SphericalHead(nn.Module):
         scale_start: float = NEUTRAL_SCALE,
         experts: int = 1,
         top_k: int | None = None,
+        r_start: float = 0.5,
+        class_scales: bool = False,
     ) -> None:
         super().__init__()
+        if class_scales and kind != "linear":
+            raise ValueError(f"Class scales of a {kind} head; they belong to a linear one.")
         self.kind = kind
         self.kappa = kappa
         self.scale_start = scale_start
+        self.r_start = r_start
         self.adapter = Expert(width) if experts == 1 else Router(width, experts, top_k, kappa)
         self.centres = nn.Parameter(torch.empty(classes, width))
         self.scale = None if kind == "linear" else nn.Parameter(torch.empty(()))
         self.bias = nn.Parameter(torch.empty(classes)) if kind == "linear" else None
+        self.concentrations = nn.Parameter(torch.empty(classes)) if kind == "wrapped-cauchy" else None
+        self.class_scales = nn.Parameter(torch.empty(classes)) if class_scales else None
         self.reset_parameters()
 
     def adapt(self, states: torch.Tensor) -> Routed:
@@ -61,9 +75,33 @@ class SphericalHead(nn.Module):
     def logits(self, features: torch.Tensor) -> torch.Tensor:
         """(B, W) -> (B, C) float32."""
         if self.scale is None:
-            return F.linear(features.to(self.centres.dtype), self.centres, self.bias).float()
-        compared: torch.Tensor = SIMILARITIES.load(self.kind)(cosines(features, self.centres), self.kappa)
+            scores = F.linear(features.to(self.centres.dtype), self.centres, self.bias).float()
+            return scores if self.class_scales is None else scores * self.class_scales.float()
+        concentration = self.kappa if self.concentrations is None else self.rs()
+        compared: torch.Tensor = SIMILARITIES.load(self.kind)(cosines(features, self.centres), concentration)
         return compared * self.multiplier()
+
+    def rs(self) -> torch.Tensor:
+        """(C,) float32 r of wrapped-cauchy; at most R_MOST, where a class's greatest score is a finite number.
+
+        Raises:
+            ValueError: a head of another kind.
+        """
+        if self.concentrations is None:
+            raise ValueError(f"A {self.kind} head has no r.")
+        return self.concentrations.float().sigmoid().clamp_max(R_MOST)
+
+    def linear_map(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """(C, W), (C,): the rows and bias that a linear head comes down to, class scales multiplied in.
+
+        Raises:
+            ValueError: a head of another kind.
+        """
+        if self.bias is None:
+            raise ValueError(f"A {self.kind} head is not linear in its features.")
+        if self.class_scales is None:
+            return self.centres, self.bias
+        return self.centres * self.class_scales[:, None], self.bias * self.class_scales
 
     def multiplier(self) -> torch.Tensor:
         """What similarities are multiplied by, 1 + softplus(a): scalar; 1 in a linear head."""
@@ -84,3 +122,7 @@ class SphericalHead(nn.Module):
             nn.init.normal_(self.centres)
             over = self.scale_start - 1
             nn.init.constant_(self.scale, over if over > 40 else math.log(math.expm1(over)))  # alike beyond float64
+        if self.concentrations is not None:
+            nn.init.constant_(self.concentrations, math.log(self.r_start / (1 - self.r_start)))
+        if self.class_scales is not None:
+            nn.init.ones_(self.class_scales)

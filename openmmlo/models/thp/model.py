@@ -320,6 +320,8 @@ def class_head(config: ThpConfig) -> SphericalHead:
         config.head_scale_start,
         config.experts,
         config.router_top_k,
+        config.head_r_start,
+        config.class_scales,
     )
 
 
