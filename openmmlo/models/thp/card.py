@@ -19,6 +19,8 @@ LICENCE = "apache-2.0"
 _HEADS = {
     "thp": "T-hp: the similarity of a feature and a class's centre is 2 / (1 + kappa (1 - cosine))",
     "cosine": "cosine of a feature and a class's centre, times a learnt scale",
+    "t-vmf": "t-vMF: the similarity of a feature and a class's centre is (1 + cosine) / (1 + kappa (1 - cosine)) - 1",
+    "wrapped-cauchy": "WCDAS: the wrapped Cauchy density of the angle of a feature and a class's centre, r learnt",
     "linear": "linear",
 }
 
