@@ -1,1 +1,98 @@
-"""Commands that run the experiments of the documentation, and write its page of them."""
+"""Commands that run the experiments of the documentation, and write its page of them.
+
+Like every command they only call what the Python API offers; cli.py hangs them into ``openmmlo``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from openmmlo import cli_options as option
+
+FAILED = 3
+
+experiments_app = typer.Typer(
+    help="Train and evaluate the baselines on the miniature; write their tables and plots.",
+    rich_markup_mode=None, no_args_is_help=True,
+)  # fmt: skip
+
+
+def names() -> list[str]:
+    """For shell completion."""
+    from openmmlo.experiments.plan import EXPERIMENTS, runs_of
+
+    return [*(item.name for item in EXPERIMENTS), *(run.recipe for run in runs_of(EXPERIMENTS))]
+
+
+Out = Annotated[Path, typer.Option(metavar="DIR", help="Folder of data, checkpoints and results; run again to go on.")]
+Seeds = Annotated[list[int] | None, typer.Option("--seed", metavar="N", help="Repeatable. Default: 0, 1 and 2.")]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", autocompletion=names, help="Only this experiment, or recipe; repeatable."),
+]
+Data = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Folder that openmmlo build wrote, in place of a new miniature.")
+]
+Benchmark = Annotated[str, typer.Option(metavar="NAME|DIR|FILE", help="What is evaluated on.")]
+Device = Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, mps or auto.")]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="A key of every recipe, to try the plan out; repeatable."),
+]
+
+SEEDS = (0, 1, 2)
+
+
+@experiments_app.command("run")
+def run(
+    out: Out = Path("experiments"),
+    seeds: Seeds = None,
+    only: Only = None,
+    jobs: Annotated[int | None, typer.Option(metavar="N", help="Processes. Default: one a core.")] = None,
+    data: Data = None,
+    benchmark: Benchmark = "miniature",
+    device: Device = "cpu",
+    assignments: Assignments = None,
+    json: option.Json = False,
+    quiet: option.Quiet = False,
+    debug: option.Debug = False,
+) -> int:
+    """Train and evaluate what is not finished; killed at any moment, the same command goes on."""
+    from openmmlo import terminal, terminal_experiments
+    from openmmlo.config import parse_set
+    from openmmlo.experiments.run import run as carry_out
+
+    ran = carry_out(
+        out, seeds or SEEDS, only or (), jobs, None if quiet else terminal_experiments.RunsBar(), data=data,
+        benchmark=benchmark, device=device, changes=parse_set(assignments or []),
+    )  # fmt: skip
+    terminal.show_json(ran) if json else terminal_experiments.show_ran(ran, out)
+    return FAILED if ran.failed else 0
+
+
+@experiments_app.command("status")
+def status(
+    out: Out = Path("experiments"),
+    seeds: Seeds = None,
+    only: Only = None,
+    data: Data = None,
+    benchmark: Benchmark = "miniature",
+    device: Device = "cpu",
+    assignments: Assignments = None,
+    json: option.Json = False,
+    debug: option.Debug = False,
+) -> int:
+    """Say which runs are finished, and how long it took."""
+    from openmmlo import terminal, terminal_experiments
+    from openmmlo.config import parse_set
+    from openmmlo.experiments.status import status as look
+
+    found = look(
+        out, seeds or SEEDS, only or (), data=data, benchmark=benchmark, device=device,
+        changes=parse_set(assignments or []),
+    )  # fmt: skip
+    terminal.show_json(found) if json else terminal_experiments.show_status(found)
+    return 0

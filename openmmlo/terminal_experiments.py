@@ -1,0 +1,71 @@
+"""Experiments come in; what a person at a terminal sees of them goes out."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import typer
+
+from openmmlo.terminal import ProgressBar, duration, show_grid
+
+if TYPE_CHECKING:
+    from openmmlo.experiments.run import Ran
+    from openmmlo.experiments.status import Status
+
+
+class RunsBar(ProgressBar):
+    """A bar of runs, with runs a minute and time left."""
+
+    def __init__(self, stream: TextIO | None = None, seconds: float = 60.0) -> None:
+        super().__init__(stream, seconds, unit="runs")
+
+    def advance(self, rows: int, failed: int) -> None:
+        """``rows`` more runs have ended, ``failed`` of them without a result."""
+        self._done += rows
+        self._failed += failed
+        if self._bar is not None:
+            self._bar.set_postfix(failed=self._failed, refresh=False)
+            self._bar.update(rows)
+        elif time.monotonic() - self._spoke >= self.seconds:
+            self._spoke = time.monotonic()
+            self.say(self.line())
+
+    def line(self) -> str:
+        """Where the run stands, as one line of text."""
+        rate = self._rate()
+        left = f"about {duration((self._total - self._done) / rate)} left" if rate > 0 else "time left unknown"
+        failed = f", {self._failed} failed" if self._failed else ""
+        return f"{self._done} of {self._total} runs{failed}, {60 * rate:.2f} runs/min, {left}"
+
+
+def show_ran(ran: Ran, out: Path) -> None:
+    """What became of a run of experiments."""
+    for failure in ran.failed:
+        log = f" Its log: {failure.log}" if failure.log is not None else ""
+        typer.echo(f"{typer.style('failed', fg=typer.colors.RED)}  {failure.job}: {failure.reason}{log}")
+    typer.echo(
+        f"{ran.finished} runs finished in {duration(ran.seconds)}; {ran.before} were finished before; "
+        f"{len(ran.failed)} failed."
+    )
+    if ran.failed:
+        typer.echo("The same command tries the failed ones again, and nothing else.")
+    typer.echo(f"Tables and plots of them: openmmlo experiments write --out {out}")
+
+
+def show_status(found: Status) -> None:
+    """A line a run."""
+    rows = [("run", "finished", "missing", "time")]
+    for item in found.runs:
+        seeds = (" ".join(map(str, group)) or "-" for group in (item.finished, item.missing))
+        rows.append((item.run, *seeds, duration(item.seconds)))
+    show_grid(rows)
+    done = sum(len(item.finished) for item in found.runs)
+    total = done + sum(len(item.missing) for item in found.runs)
+    took = f"{len(found.sessions)} sessions took {duration(found.wall)} in all"
+    typer.echo(f"{done} of {total} runs are finished; {took}.")
+    if done < total and found.left is not None:
+        typer.echo(f"The others will take about {duration(found.left)} of one worker.")
+    for name in found.failed:
+        typer.echo(f"Failed in the last session: {name}")
