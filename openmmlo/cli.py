@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from openmmlo import __version__, cli_data, cli_eval, cli_train
+from openmmlo import __version__, cli_data, cli_eval, cli_experiments, cli_train
 from openmmlo import cli_options as option
 from openmmlo.errors import ConfigError, OpenmmloError, UnknownName
 
@@ -41,6 +41,7 @@ lists_app = typer.Typer(help="Fetch or check the official image lists.", rich_ma
 app.add_typer(lists_app, name="lists")
 app.add_typer(cli_data.wordnet_app, name="wordnet")
 app.add_typer(cli_data.lexicon_app, name="lexicon")
+app.add_typer(cli_experiments.experiments_app, name="experiments")
 
 
 def _say_version(wanted: bool) -> None:
