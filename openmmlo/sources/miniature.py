@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 
 from openmmlo.errors import ConfigError, DataError, UnknownName
 from openmmlo.records import OOD_LABEL, ClassInfo, DatasetInfo, Finding, Sample
@@ -18,6 +18,9 @@ from openmmlo.sources.miniature_classes import CLASSES, FAR_OOD, LABELS, NEAR_OO
 from openmmlo.sources.miniature_scenes import Picture, compose
 
 SPLITS = ("train", "train_balanced", "test", "near_ood", "far_ood", "sketch")
+
+_SMALL = 64
+"""Side in pixels up to which images are remembered."""
 
 _LOCATOR = re.compile(
     r"v(?P<version>\w+)/s(?P<size>\d+)/seed(?P<seed>-?\d+)/(?P<id>(?P<split>\w+)/(?P<key>[a-z-]+)-\d{6,})"
@@ -31,11 +34,22 @@ class RenderedImage:
     locator: str
 
     def read(self) -> bytes:
-        """Draw it and return it as PNG."""
-        from openmmlo.sources.miniature_render import draw, png_bytes
+        """Draw it and return it as PNG; small ones are remembered, for many models that are evaluated in turn."""
+        small = int(_parse(self.locator)["size"]) <= _SMALL
+        return _remembered(self.locator) if small else _drawn(self.locator)
 
-        picture, size = picture_at(self.locator)
-        return png_bytes(draw(picture, size))
+
+def _drawn(locator: str) -> bytes:
+    from openmmlo.sources.miniature_render import draw, png_bytes
+
+    picture, size = picture_at(locator)
+    return png_bytes(draw(picture, size))
+
+
+@lru_cache(maxsize=12_288)
+def _remembered(locator: str) -> bytes:
+    """All images of the benchmark, some 20 MB."""
+    return _drawn(locator)
 
 
 def picture_at(locator: str) -> tuple[Picture, int]:
