@@ -20,7 +20,7 @@ def refuse_private(name: str, text: str, folder: Path) -> None:
     secrets["your Hugging Face token"] = get_token() or ""
     for what, value in secrets.items():
         if len(value) >= _SHORTEST_SECRET and value in text:
-            raise PublishRefused(f"{name} holds the value of {what}. Take it out of the build's options; build again.")
+            raise PublishRefused(f"{name} holds the value of {what}. Take it out of the options, and make it again.")
     for what, path in (("your home folder", Path.home()), ("the data set's folder", folder.resolve())):
         if len(str(path)) >= _SHORTEST_PATH and f"{path}{os.sep}" in text:
-            raise PublishRefused(f"{name} holds the path of {what}. Give the build relative paths or names instead.")
+            raise PublishRefused(f"{name} holds the path of {what}. Give relative paths or names, and make it again.")
