@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from openmmlo.errors import ConfigError
 from openmmlo.evaluate.metrics.accuracy import class_accuracies, top1_classes
-from openmmlo.train.posthoc import Adjusted, Array, ClassLayer, Evidence, Labelled, Part
+from openmmlo.train.posthoc import Adjusted, ClassLayer, Evidence, Labelled, Part
 from openmmlo.train.posthoc.class_layer import linear_only
+
+if TYPE_CHECKING:
+    from openmmlo.train.posthoc import Array
 
 TAUS = tuple(step / 10 for step in range(21))
 """Of which one is chosen: 0 to 2, as Kang et al. search."""
