@@ -43,13 +43,16 @@ class Board:
 
     Args:
         root: the folder; what is missing in it counts as empty.
+        origin: where on the Hub the folder is from: its predictions are fetched there. Such a folder is a copy in the
+            cache, in which nothing is written.
 
     Raises:
         ConfigError: no folder.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, origin: Origin | None = None) -> None:
         self.root = root.expanduser()
+        self.origin = origin
         if not self.root.is_dir():
             raise ConfigError(f"{root} is no folder. Give a leaderboard's folder, or the Hub's owner/name of one.")
 
@@ -176,6 +179,10 @@ class Board:
         if file.place.kind == "board":
             path = self.predictions_path(file.sha256)
             self._refuse_links(path)
+            if not path.is_file() and self.origin is not None:
+                from openmmlo.leaderboard.hub import fetch_from_board
+
+                path = fetch_from_board(self.origin, file.sha256, file.bytes)
             if not path.is_file():
                 raise SubmissionRefused(f"Predictions {file.sha256} are not on the board: predictions/ lacks them.")
             if path.stat().st_size > BOARD_BYTES:
@@ -251,16 +258,17 @@ def open_board(name: str | Path | None = None) -> Board:
         found = next((folder for folder in here if (folder / SUBMISSIONS).is_dir()), None)
         if found is not None:
             return Board(found)
-        return Board(_published().folder)
+        return _published()
     if Path(name).expanduser().is_dir():
         return Board(Path(name))
     text = str(name)
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", text, re.ASCII):
         raise ConfigError(f"{text!r} is no folder. Give a leaderboard's folder, or owner/name of one on the Hub.")
-    return Board(_published(text).folder)
+    return _published(text)
 
 
-def _published(*repo: str) -> Origin:
+def _published(*repo: str) -> Board:
     from openmmlo.leaderboard.hub import open_published
 
-    return open_published(*repo)
+    origin = open_published(*repo)
+    return Board(origin.folder, origin)

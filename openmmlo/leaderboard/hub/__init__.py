@@ -7,7 +7,7 @@ and digest while it arrives. Whatever is broken off goes on when called again, a
 
 from openmmlo.leaderboard.hub.opening import Origin, open_published
 from openmmlo.leaderboard.hub.places import PUBLISHED, is_repo
-from openmmlo.leaderboard.hub.predictions import fetch_predictions
+from openmmlo.leaderboard.hub.predictions import fetch_from_board, fetch_predictions
 from openmmlo.leaderboard.hub.pushing import Pushed, push_board
 from openmmlo.leaderboard.hub.spaces import push_site
 from openmmlo.leaderboard.hub.submitting import Uploaded, propose, upload_predictions
@@ -17,6 +17,7 @@ __all__ = [
     "Origin",
     "Pushed",
     "Uploaded",
+    "fetch_from_board",
     "fetch_predictions",
     "is_repo",
     "open_published",

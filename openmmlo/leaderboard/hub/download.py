@@ -13,7 +13,7 @@ from urllib.parse import urljoin, urlsplit
 
 from openmmlo.building.publishing.hub import Connection
 from openmmlo.building.publishing.transfer import Remote, git_hasher
-from openmmlo.errors import DataError, HubError
+from openmmlo.errors import HubError, SubmissionRefused
 from openmmlo.writing import space_needed
 
 _MOST_REDIRECTS = 5
@@ -55,7 +55,7 @@ def download(connection: Connection, commit: str, path: str, listed: Remote, to:
             while they arrive.
 
     Raises:
-        DataError: what arrives is longer, or another file.
+        SubmissionRefused: what arrives is longer, or another file.
         HubError: the Hub cannot be reached or does not allow it.
     """
     from huggingface_hub import hf_hub_url
@@ -128,11 +128,15 @@ def _refuse_other(
 ) -> None:
     where = f"{path} of {connection.url} at {commit[:12]}"
     if not whole:
-        raise DataError(f"{where} is longer than the {listed.bytes:,} bytes it is listed with. Nothing was kept.")
+        raise SubmissionRefused(
+            f"{where} is longer than the {listed.bytes:,} bytes it is listed with. Nothing was kept."
+        )
     wanted, got = (
         (listed.sha256, arriving.sha256.hexdigest())
         if listed.sha256 is not None
         else (listed.git, arriving.git.hexdigest())
     )
     if wanted != got:
-        raise DataError(f"{where} arrived with digest {got[:12]}, and is listed with {wanted[:12]}. Nothing was kept.")
+        raise SubmissionRefused(
+            f"{where} arrived with digest {got[:12]}, and is listed with {wanted[:12]}. Nothing was kept."
+        )

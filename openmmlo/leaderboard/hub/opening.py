@@ -20,6 +20,7 @@ from openmmlo.data.cache import cache_folder
 from openmmlo.errors import DataError, HubError
 from openmmlo.leaderboard.hub.download import download
 from openmmlo.leaderboard.hub.places import PUBLISHED
+from openmmlo.leaderboard.limits import JSON_BYTES
 from openmmlo.progress import Progress
 
 _SLUG = r"[a-z0-9][a-z0-9.-]{0,79}"
@@ -31,7 +32,7 @@ BOARD_FILES = re.compile(
 PREDICTION_FILES = re.compile(r"predictions/[0-9a-f]{64}\.parquet")
 """Where a board keeps predictions of its own."""
 
-_MOST_BYTES, _MOST_FILES, _MOST_TOGETHER = 20 * 10**6, 50_000, 4 * 10**9
+_MOST_FILES, _MOST_TOGETHER = 50_000, 4 * 10**9
 _AT_ONCE = 8
 
 
@@ -60,7 +61,8 @@ def open_published(
         cache: folder of boards; within the user's cache by default.
 
     Raises:
-        DataError: what is there is no board, or a file that is too large for one.
+        DataError: what is there is no board, or more than one holds.
+        SubmissionRefused: a file of it arrived as another one.
         HubError: the Hub cannot be reached, or has no such data set.
     """
     checked_repo(repo)
@@ -109,8 +111,8 @@ def _listed(connection: Connection, commit: str) -> Mapping[str, Remote]:
             "reported/TABLE.json. openmmlo leaderboard push puts one there."
         )
     for path, item in found.items():
-        if item.bytes > _MOST_BYTES:
-            raise DataError(f"{path} of {connection.url} has {item.bytes:,} bytes; expected at most {_MOST_BYTES:,}.")
+        if item.bytes > JSON_BYTES:
+            raise DataError(f"{path} of {connection.url} has {item.bytes:,} bytes; expected at most {JSON_BYTES:,}.")
     together = sum(item.bytes for item in found.values())
     if len(found) > _MOST_FILES or together > _MOST_TOGETHER:
         raise DataError(

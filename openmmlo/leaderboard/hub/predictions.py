@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 from openmmlo.building.publishing.hub import Connection, Patience, quiet_client
 from openmmlo.building.publishing.transfer import Remote
 from openmmlo.data.cache import cache_folder
-from openmmlo.errors import DataError, HubError
+from openmmlo.errors import HubError, SubmissionRefused
 from openmmlo.leaderboard.hub.download import download
+from openmmlo.leaderboard.hub.opening import Origin
 from openmmlo.leaderboard.hub.places import check_content, check_place
+from openmmlo.leaderboard.submission import BOARD_BYTES, PREDICTION_BYTES
 from openmmlo.progress import Progress
-
-MOST_BYTES = 256 * 2**20
-"""Of one predictions file: 68,000 rows with thirty detectors' scores are about 20 MB."""
 
 
 def fetch_predictions(
@@ -26,7 +26,7 @@ def fetch_predictions(
     *,
     cache: Path | None = None,
     with_token: bool = False,
-    most: int = MOST_BYTES,
+    most: int = PREDICTION_BYTES,
     patience: Patience | None = None,
     progress: Progress | None = None,
 ) -> Path:
@@ -41,7 +41,7 @@ def fetch_predictions(
         most: bytes that are fetched at all.
 
     Raises:
-        DataError: a place that is none (nothing was asked for then), or a file that is not the announced one.
+        SubmissionRefused: a place that is none (nothing was asked for then), or a file that is not the announced one.
         HubError: the Hub cannot be reached, or has no such data set, commit or file.
     """
     check_place(repo, revision, path)
@@ -54,15 +54,23 @@ def fetch_predictions(
         listed = _listed(connection, revision, path)
         where = f"{path} of {connection.url} at {revision[:12]}"
         if listed.bytes != size:
-            raise DataError(f"{where} has {listed.bytes:,} bytes; the submission says {size:,}. It was not fetched.")
+            raise SubmissionRefused(
+                f"{where} has {listed.bytes:,} bytes; the submission says {size:,}. It was not fetched."
+            )
         if listed.sha256 not in (None, sha256):
-            raise DataError(
+            raise SubmissionRefused(
                 f"{where} has SHA-256 {(listed.sha256 or '')[:12]}; the submission says {sha256[:12]}. It was not "
                 "fetched."
             )
         # A file that git keeps is listed by git's name alone: it must have the announced digest too.
         download(connection, revision, path, Remote(size, sha256, listed.git), kept)
     return kept
+
+
+def fetch_from_board(origin: Origin, sha256: str, size: int, **how: Any) -> Path:
+    """Fetch predictions that lie on a board of the Hub; see :func:`fetch_predictions`."""
+    path = f"predictions/{sha256}.parquet"
+    return fetch_predictions(origin.repo, origin.commit, path, sha256, size, with_token=True, most=BOARD_BYTES, **how)
 
 
 def is_kept(path: Path, sha256: str) -> bool:
