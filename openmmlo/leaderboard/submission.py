@@ -226,7 +226,7 @@ def submission_of(value: Mapping[str, Any], what: str) -> Submission:
         date=day(value["date"], f"{what}: date"),
         method=None if value["method"] is None else slug(value["method"], f"{what}: method"),
         note=None if value["note"] is None else line(value["note"], f"{what}: note", 1_000),
-        setting=_setting(value["setting"], f"{what}: setting"),
+        setting=read_setting(value["setting"], f"{what}: setting"),
         runs=runs,
     )
 
@@ -306,7 +306,8 @@ def checked_result(value: Any, where: str, benchmark: str, version: int, seed: i
     return result
 
 
-def _setting(value: Any, where: str) -> Setting:
+def read_setting(value: Any, where: str) -> Setting:
+    """What a method was given, of a submission or a reported row. Raises SubmissionRefused for anything else."""
     keys = ("backbone", "pretraining", "from_scratch", "captions", "training_set", "auxiliary_data")
     record(value, where, keys)
     if value["captions"] not in ("none", "masked", "raw"):
