@@ -5,6 +5,7 @@ itself is followed. What a submission names is checked before the first request,
 and digest while it arrives. Whatever is broken off goes on when called again, and nothing is sent twice.
 """
 
+from openmmlo.leaderboard.hub.fetching import Fetched, fetch_board
 from openmmlo.leaderboard.hub.opening import Origin, open_published
 from openmmlo.leaderboard.hub.places import PUBLISHED, is_repo
 from openmmlo.leaderboard.hub.predictions import fetch_from_board, fetch_predictions
@@ -14,9 +15,11 @@ from openmmlo.leaderboard.hub.submitting import Uploaded, propose, upload_predic
 
 __all__ = [
     "PUBLISHED",
+    "Fetched",
     "Origin",
     "Pushed",
     "Uploaded",
+    "fetch_board",
     "fetch_from_board",
     "fetch_predictions",
     "is_repo",

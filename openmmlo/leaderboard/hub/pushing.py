@@ -131,9 +131,7 @@ def _obsolete(
 ) -> list[str]:
     """What is there and not here. Raises PublishRefused where that is somebody's work."""
     ours = {upload.path: upload for upload in uploads}
-    lacking = [
-        path for path in there if path not in ours and (BOARD_FILES.fullmatch(path) or PREDICTION_FILES.fullmatch(path))
-    ]
+    lacking = [path for path in there if path not in ours and BOARD_FILES.fullmatch(path)]
     other = [
         path
         for path, remote in there.items()
@@ -141,6 +139,7 @@ def _obsolete(
     ]
     if (lacking or other) and not replace:
         raise PublishRefused(_refusal(lacking, other, connection, board))
+    # Predictions are called by their digest and stand in nobody's way; a folder need not hold those that lie there.
     return [*lacking, *(path for path in there if path.startswith(TABLES) and path not in ours)]
 
 
@@ -152,10 +151,7 @@ def _refusal(lacking: Sequence[str], other: Sequence[str], connection: Connectio
         parts.append(f"files that {board} lacks ({counts}; {', '.join(lacking[:_SHOWN])} first)")
     if other:
         parts.append(f"marks that read otherwise ({len(other):,}; {', '.join(other[:_SHOWN])} first)")
-    fetch = (
-        f"hf download {connection.repo} --repo-type dataset --local-dir {board} --include 'submissions/*' 'marks/*' "
-        "'reported/*' 'predictions/*'"
-    )
+    fetch = f"openmmlo leaderboard fetch {connection.repo} --to {board}"
     return (
         f"{connection.url} holds {' and '.join(parts)}: somebody put them there. Bring them here first ({fetch}) and "
         "push again, or give --replace to make the data set as the folder is."
