@@ -87,8 +87,6 @@ def fetch_board(
                 download(connection, origin.commit, path, item, to / path)
     kinds = ("submissions", "marks")
     here = {path.relative_to(to).as_posix() for name in kinds for path in (to / name).rglob("*.json")}
-        path.relative_to(to).as_posix() for name in ("submissions", "marks") for path in (to / name).rglob("*.json")
-    }
     return Fetched(
         repo, origin.commit, to, tuple(sorted(added)), tuple(sorted(other)), tuple(sorted(here - texts.keys()))
     )
