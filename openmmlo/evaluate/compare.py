@@ -74,7 +74,7 @@ def compare(results: Sequence[Path], *, resamples: int = 1000, seed: int = 0) ->
     contestants = _contestants(
         [Run(run.folder, aligned(run.predictions, sets), run.classifier) for run in runs]
     )  # fmt: skip
-    metrics = [_over_seeds([_flat(score(run.predictions)) for run in item.runs]) for item in contestants]
+    metrics = [_over_seeds([flat(score(run.predictions)) for run in item.runs]) for item in contestants]
     differences: list[Metrics] = []
     if len(contestants) > 1:
         everyone = [run.predictions for item in contestants for run in item.runs]
@@ -180,7 +180,7 @@ def _contestants(runs: Sequence[Run]) -> list[Contestant]:
     return sorted(found, key=lambda item: runs.index(item.runs[0]))
 
 
-def _flat(scored: Mapping[str, Any]) -> dict[Key, float]:
+def flat(scored: Mapping[str, Any]) -> dict[Key, float]:
     """Every number of a ``scored`` block that is one metric of one set; undefined ones are absent."""
     found: dict[Key, float | None] = {}
     for name, item in scored["classification"].items():
