@@ -55,6 +55,7 @@ class TrainingBar(ProgressBar):
 def show_dry_run(found: DryRun) -> None:
     """What a run would be, and what would be refused."""
     typer.echo(f"Aims at: {found.target}")
+    typer.echo(f"Method:  {', '.join(f'{what} {name}' for what, name in found.method.items())}")
     if found.samples:
         counts = ", ".join(f"{count:,} for {what}" for what, count in found.samples.items())
         typer.echo(f"Samples: {counts}")

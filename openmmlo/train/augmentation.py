@@ -1,4 +1,4 @@
-"""Random views of an image, keyed by (seed, turn, sample id): who computes a view, and when, does not change it."""
+"""Random views of an image, keyed by (seed, turn, sample id, number): who computes one, and when, changes nothing."""
 
 from __future__ import annotations
 
@@ -53,16 +53,18 @@ class View:
     interpolation: str = "bicubic"
     seed: int = 0
 
-    def __call__(self, image: Image.Image, turn: int, key: int) -> Pixels:
+    def __call__(self, image: Image.Image, turn: int, key: int, number: int = 0) -> Pixels:
         """An upright RGB image -> (3, size, size) uint8.
 
         Args:
             turn: epoch, or whatever counts how often the sample has come.
             key: of the sample, :func:`openmmlo.train.batch.sample_key`.
+            number: of the view, where a turn has several of a sample; the first is 0.
         """
         if self.augmentation == "none":
             return as_channels(self._resized(image, None))
-        random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([self.seed, turn, key])))
+        words = [self.seed, turn, key, number] if number else [self.seed, turn, key]
+        random = np.random.Generator(np.random.PCG64(np.random.SeedSequence(words)))
         seen = self._resized(image, random_box(image.size, SMALLEST[self.augmentation], random))
         if self.augmentation in MIRRORED and random.random() < 0.5:
             seen = seen.transpose(Image.Transpose.FLIP_LEFT_RIGHT)

@@ -31,6 +31,7 @@ class DryRun:
     Attributes:
         kind: pretrain or finetune.
         target: the published number the recipe aims at.
+        method: what is trained by which loss, and what is drawn, in words.
         samples: rows to train and to validate on.
         steps, epochs: of the run; steps_an_epoch.
         batch: samples a step; a process computes ``batch // accumulation`` at a time, where it is alone.
@@ -41,6 +42,7 @@ class DryRun:
 
     kind: str
     target: str
+    method: Mapping[str, str] = field(default_factory=dict)
     samples: Mapping[str, int] = field(default_factory=dict)
     steps: int = 0
     epochs: float = 0.0
@@ -64,7 +66,7 @@ def dry_run(task: Task) -> DryRun:
     Of what is on a Hub it fetches the tokenizer, and a checkpoint to fine-tune, which says what the model is.
     """
     recipe = task.recipe
-    found = DryRun(task.kind, recipe.target, batch=recipe.batch_size, accumulation=recipe.accumulation)
+    found = DryRun(task.kind, recipe.target, task.method, batch=recipe.batch_size, accumulation=recipe.accumulation)
     try:
         task.start_digest()
         data = read_training_data(recipe)
@@ -74,7 +76,7 @@ def dry_run(task: Task) -> DryRun:
         if found.refused:
             return found
         objective = task.objective(tokenizer, data, weights=False)
-        return _measured(found, objective, recipe, prepared)
+        return _measured(found, objective, recipe, prepared, task.views)
     except OpenmmloError as error:
         return replace(found, findings=(*found.findings, Finding("error", str(error))))
 
@@ -90,11 +92,11 @@ def _counted(found: DryRun, data: TrainingData, prepared: Prepared) -> DryRun:
     )
 
 
-def _measured(found: DryRun, objective: Objective, recipe: Recipe, prepared: Prepared) -> DryRun:
+def _measured(found: DryRun, objective: Objective, recipe: Recipe, prepared: Prepared, views: int) -> DryRun:
     build_optimiser(objective, recipe.lr, recipe.beta1, recipe.beta2, recipe.weight_decay)  # says what is trained
     trained = sum(size for _, size in _parts(objective.model).values())
     weights = _stored(objective)
-    size = recipe.batch_size // recipe.accumulation
+    size = views * recipe.batch_size // recipe.accumulation
     fixed, each = activation_bytes(objective, recipe, prepared.tables[0])
     memory = {
         "weights": weights,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Protocol
 
 import numpy as np
@@ -60,27 +61,34 @@ class ReadImages:
 
 @dataclass(frozen=True)
 class ImageReader:
-    """What a loader process runs: unpack, decode, view."""
+    """What a loader process runs: unpack, decode, view.
+
+    With several views an image, the first views of all images come first, then the second ones.
+    """
 
     images: PackedImages
     view: View
+    views: int = 1
 
     def __getitem__(self, request: ImageRequest) -> ReadImages:
+        seen: list[list[Any]] = [[] for _ in range(self.views)]
         try:
-            views = [self._one(*item, request.turn) for item in zip(request.rows, request.keys, strict=True)]
+            for row, key in zip(request.rows, request.keys, strict=True):
+                image = self._decoded(row)
+                for number, views in enumerate(seen):
+                    views.append(self.view(image, request.turn, int(key), number))
         except OpenmmloError as error:  # an exception would come back with a traceback in its message
             return ReadImages(None, error)
-        return ReadImages(torch.from_numpy(np.stack(views)))
+        return ReadImages(torch.from_numpy(np.stack(list(chain.from_iterable(seen)))))
 
-    def _one(self, row: Any, key: Any, turn: int) -> Any:
+    def _decoded(self, row: Any) -> Any:
         try:
-            image = decode(self.images.read(int(row))).image
+            return decode(self.images.read(int(row))).image
         except SampleFailed as failure:
             raise DataError(
                 f"The image of row {int(row):,} in pack {self.images.folder} cannot be decoded: {failure.reason}. It "
                 "could when the data set was built: run openmmlo verify on it, and delete the pack."
             ) from failure
-        return self.view(image, turn, int(key))
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +102,8 @@ class PairFeed:
         mean, std: of the channels, for pixels in [0, 1].
         workers: loader processes.
         held_out: (pairs, tokens, images) to validate on, unaugmented; None for none.
+        views: of each training image in a batch. A batch of B samples then has B rows for each view, the first views
+            first; all else of a sample is repeated.
     """
 
     order: Order
@@ -105,6 +115,7 @@ class PairFeed:
     std: Sequence[float]
     workers: int
     held_out: tuple[Pairs, TokenTable, PackedImages] | None = None
+    views: int = 1
 
     def training(self, first: int, steps: int, rank: int, world: int, device: torch.device) -> Iterator[Batch]:
         order = self.order
@@ -123,21 +134,29 @@ class PairFeed:
                     turn = order.place(step)[0] if order.labels is None else step
                     yield turn, part(whole, order.accumulation, index, rank, world), longest
 
-        reader = ImageReader(self.images, self.view)
+        reader = ImageReader(self.images, self.view, self.views)
         requests = (ImageRequest(self.pairs.rows[at], self.pairs.keys[at], turn) for turn, at, _ in places())
         read = ahead(reader, requests, self.workers, device.type == "cuda")
         normalise = Normalise(self.mean, self.std, device)
         for (_, at, length), images in zip(places(), read, strict=True):
-            yield _batch(self.pairs, self.tokens, at, length, normalise(images), device)
+            rows = np.tile(at, self.views)
+            yield _batch(self.pairs, self.tokens, rows, length, normalise(images), device)
 
     def validation(self, rank: int, world: int, device: torch.device) -> Iterator[Batch]:
         """Whole batches go round the processes, so that a batch's make-up does not depend on their number.
 
         The last batch is smaller where the samples do not fill it; one sample alone joins the batch before it.
         """
-        if self.held_out is None:
-            return
-        pairs, tokens, images = self.held_out
+        if self.held_out is not None:
+            yield from self._once(*self.held_out, rank, world, device)
+
+    def unaugmented(self, device: torch.device) -> Iterator[Batch]:
+        """All training pairs once, in their order, as validation would read them, in one process."""
+        yield from self._once(self.pairs, self.tokens, self.images, 0, 1, device)
+
+    def _once(
+        self, pairs: Pairs, tokens: TokenTable, images: PackedImages, rank: int, world: int, device: torch.device
+    ) -> Iterator[Batch]:
         size = self.order.batch_size // self.order.accumulation
         cuts = [start for start in range(0, len(pairs), size) if start == 0 or len(pairs) - start > 1]
         mine = list(zip(cuts, [*cuts[1:], len(pairs)], strict=True))[rank::world]

@@ -6,20 +6,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
-from openmmlo.errors import ConfigError, ModelError
+from openmmlo.errors import ModelError
+from openmmlo.losses import make_feature_loss, make_loss
 from openmmlo.records import DatasetInfo, Finding, digest_of
+from openmmlo.train.afterwards import Afterwards, replace_class_layer
+from openmmlo.train.combinations import PLAIN, remarks
+from openmmlo.train.feed import PairFeed
 from openmmlo.train.logs import TrainingProgress
 from openmmlo.train.objective import Objective
 from openmmlo.train.objectives import OBJECTIVES
+from openmmlo.train.order import Drawn
 from openmmlo.train.outcome import Outcome, file_digest, files_digest
-from openmmlo.train.pretrain import FROM_TIMM, new_model, tokenizer_of
+from openmmlo.train.posthoc import open_posthoc
+from openmmlo.train.pretrain import new_model, tokenizer_of
 from openmmlo.train.recipe import FinetuneRecipe
 from openmmlo.train.run import run
+from openmmlo.train.start import architecture_of, checkpoint_at, from_folder, from_release
 from openmmlo.train.training_data import TrainingData
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 
 @dataclass(frozen=True)
@@ -46,7 +57,8 @@ class FinetuneTask:
 
     def check(self, data: TrainingData) -> list[Finding]:
         """Labels that are no class, and a checkpoint whose classes or captions are not the data's."""
-        findings: list[Finding] = []
+        findings: list[Finding] = [*remarks(self.recipe), *self._without_evidence(data)]
+        self._loss(data)  # what cannot be is said here
         if self.start is not None and self.start.is_file():
             architecture_of(self.start, self.recipe)
         for pairs in (data.train, data.validation):
@@ -75,6 +87,7 @@ class FinetuneTask:
                     "Start from the pre-trained checkpoint, which has no classes.",
                 )
             )
+        findings += self._without_stage(config)
         length = int(config["text_length"])
         if length < self.recipe.text_length:
             findings.append(
@@ -86,6 +99,46 @@ class FinetuneTask:
                 )
             )
         return findings
+
+    def _without_stage(self, config: dict[str, Any]) -> list[Finding]:
+        """What a second stage, or a step after training alone, misses in the checkpoint it is to start from."""
+        recipe = self.recipe
+        if recipe.trains == "all" and recipe.steps != 0:
+            return []
+        lacking = ""
+        if not config.get("classes"):
+            lacking = "has no class layer, so nothing was trained to be read by one"
+        elif config.get("experts", 1) != recipe.experts:
+            lacking = f"has {config.get('experts', 1)} experts, and the recipe {recipe.experts}"
+        elif config.get("head") != recipe.head and recipe.trains != "classifier":
+            lacking = f"has a class layer of kind {config.get('head')!r}, and the recipe says {recipe.head!r}"
+        if not lacking:
+            return []
+        return [
+            Finding(
+                "error",
+                f"The checkpoint {recipe.weights!r} {lacking}",
+                "Start from the classifier of a first stage: --weights DIR.",
+            )
+        ]
+
+    def _without_evidence(self, data: TrainingData) -> list[Finding]:
+        """What a step after training goes by, and the data do not have."""
+        recipe = self.recipe
+        if recipe.posthoc is None:
+            return []
+        needs = open_posthoc(recipe.posthoc, recipe.posthoc_options).needs
+        what = f"posthoc {recipe.posthoc}"
+        found: list[Finding] = []
+        if "validation" in needs and data.validation is None:
+            remedy = "Set validation_share or validation_split, or give posthoc_options what is chosen there."
+            found.append(Finding("error", f"{what} chooses on samples that are held out, and none are", remedy))
+        without = int(np.sum(data.class_counts == 0))
+        if "train" in needs and without:
+            found.append(
+                Finding("error", f"{what} needs an image of every class, and {without:,} have none", "Leave them out.")
+            )
+        return found
 
     def _start_config(self) -> dict[str, Any] | None:
         from openmmlo.models.checkpoints import read_config
@@ -110,9 +163,27 @@ class FinetuneTask:
             return tokenizer_of(self.recipe.tokenizer, self.recipe.vocabulary, texts)
         return open_tokenizer(str(self.start) if self.start.is_dir() else BERT)
 
-    def drawn_by(self, data: TrainingData) -> tuple[int, ...] | None:
-        """The labels, where classes are drawn evenly."""
-        return tuple(data.train.labels.tolist()) if self.recipe.sampler == "class-aware" else None
+    def drawn_by(self, data: TrainingData) -> Drawn | None:
+        """The labels, where classes are not drawn as often as they come."""
+        if self.recipe.sampler == "instance":
+            return None
+        return tuple(data.train.labels.tolist()), self.recipe.sampler
+
+    @property
+    def views(self) -> int:
+        """Two, where an objective compares them."""
+        return 1 if self.recipe.objective == "classification" else 2
+
+    @property
+    def method(self) -> dict[str, str]:
+        """The loss, the sampler, and what of the model is trained."""
+        recipe = self.recipe
+        options = ", ".join(f"{name} {value:g}" for name, value in recipe.loss_options.items())
+        found = {
+            "loss": (recipe.loss or recipe.objective) + (f" ({options})" if options else ""),
+            "sampler": recipe.sampler, "head": recipe.head, "trains": recipe.trains,
+        }  # fmt: skip
+        return found if recipe.posthoc is None else found | {"afterwards": recipe.posthoc}
 
     def objective(self, tokenizer: Any, data: TrainingData, weights: bool = True) -> Objective:
         """The class head of the recipe on the checkpoint's model; a head for the same classes is taken along."""
@@ -127,18 +198,50 @@ class FinetuneTask:
                 text_length=recipe.text_length, **changes,
             )  # fmt: skip
         elif self.start.is_dir():
-            model = _from_folder(self.start, changes)
+            model = from_folder(self.start, changes, recipe.new_head, recipe.trains != "all")
             check_tokenizer(model.config, tokenizer, self.start.name)
         else:
-            model = _from_release(self.start, recipe, changes)
+            model = from_release(self.start, recipe, changes)
         if recipe.gradient_checkpointing:
             model.activation_checkpointing_enable()
-        objective: Objective = OBJECTIVES.load(self.kind)(
-            model, train_image_encoder=recipe.train_image_encoder, train_text_encoder=recipe.train_text_encoder,
-            caption_dropout=recipe.caption_dropout, scale_lr_factor=recipe.scale_lr_factor, balance=recipe.balance,
-            distill=recipe.distill, alpha=recipe.alpha, alpha_epochs=recipe.alpha_epochs, momentum=recipe.momentum,
+        frozen = {
+            "train_image_encoder": recipe.train_image_encoder, "train_text_encoder": recipe.train_text_encoder,
+        }  # fmt: skip
+        loss = self._loss(data)
+        objective: Objective
+        if recipe.objective != "classification":
+            objective = OBJECTIVES.load("two-views")(model, loss, width=recipe.contrast_width, **frozen)
+            return objective
+        objective = OBJECTIVES.load(self.kind)(
+            model, caption_dropout=recipe.caption_dropout, scale_lr_factor=recipe.scale_lr_factor,
+            balance=recipe.balance, distill=recipe.distill, alpha=recipe.alpha, alpha_epochs=recipe.alpha_epochs,
+            momentum=recipe.momentum, loss=loss, trains=recipe.trains, **frozen,
         )  # fmt: skip
         return objective
+
+    def afterwards(
+        self, objective: Objective, feed: PairFeed, data: TrainingData, accelerator: Accelerator
+    ) -> Afterwards | None:
+        """The class layer of ``posthoc``, where the recipe names one."""
+        recipe = self.recipe
+        if recipe.posthoc is None:
+            return None
+        return replace_class_layer(
+            recipe.posthoc, recipe.posthoc_options, objective, feed, data.class_counts, accelerator
+        )
+
+    def _loss(self, data: TrainingData) -> Any:
+        """The recipe's loss for the data; None for cross-entropy, which the objective of classification has.
+
+        Raises:
+            UnknownName, ConfigError: no such loss or setting.
+            DataError: a loss that needs images of every class, and a class without.
+        """
+        recipe, counts = self.recipe, data.class_counts
+        if recipe.loss is None:
+            return make_feature_loss(recipe.objective, len(counts), recipe.contrast_width, recipe.loss_options)
+        made = make_loss(recipe.loss, torch.from_numpy(counts), recipe.loss_options)
+        return None if recipe.loss == PLAIN else made
 
     def _changes(self, info: DatasetInfo) -> dict[str, Any]:
         recipe = self.recipe
@@ -147,6 +250,7 @@ class FinetuneTask:
             "classes": len(names), "class_names": names, "head": recipe.head, "head_kappa": recipe.head_kappa,
             "head_scale_start": recipe.head_scale_start, "experts": recipe.experts,
             "router_top_k": recipe.router_top_k, "reads": recipe.reads, "dropout": recipe.dropout,
+            "head_r_start": recipe.head_r_start, "class_scales": recipe.trains == "class-scales",
             "benchmark": known_benchmark(info.name),
         }  # fmt: skip
 
@@ -164,71 +268,8 @@ def finetune(
     return run(FinetuneTask(recipe), out, command=command, device=device, progress=progress, cache=cache)
 
 
-def checkpoint_at(weights: str) -> Path | None:
-    """Where weights are: a folder, a file, a name that ships with the package, or a name on the Hub; None for none.
-
-    Raises:
-        ModelError: nowhere, or not a T-hp checkpoint's name.
-    """
-    from openmmlo.models.checkpoints import all_files, locate
-    from openmmlo.models.thp.opening import SHIPPED
-
-    if weights == "none" or weights.startswith(FROM_TIMM):
-        return None
-    path = Path(weights).expanduser()
-    if path.is_file():
-        return path
-    if not path.is_dir() and (SHIPPED / weights / "config.json").is_file():
-        return SHIPPED / weights
-    return all_files(locate(weights, None, {}))
-
-
 def known_benchmark(name: str) -> str | None:
     """The name of a data set where it is also that of a benchmark."""
     from openmmlo.evaluate.benchmark import benchmark_names
 
     return name if name in benchmark_names() else None
-
-
-def _from_folder(folder: Path, changes: dict[str, Any]) -> Any:
-    from openmmlo.models.checkpoints import read_config
-    from openmmlo.models.thp.checkpoint import load_model
-
-    before = read_config(folder)
-    shape = ("classes", "head", "experts")
-    kept = all(before.get(name) == changes[name] for name in shape)
-    return load_model(folder, new_head=not kept, **changes)
-
-
-def architecture_of(file: Path, recipe: FinetuneRecipe) -> str:
-    """What a file of the authors' layout is of. Raises ConfigError where the recipe does not say it."""
-    if recipe.model is None:
-        raise ConfigError(
-            f"weights is a file, {file.name!r}, which does not say its architecture; set model (--set model=thp-vit-b)."
-        )
-    return recipe.model
-
-
-def _from_release(file: Path, recipe: FinetuneRecipe, changes: dict[str, Any]) -> Any:
-    """The authors' weights under a new head: theirs was trained without its class layer.
-
-    Captions are read as this package writes them, with one mask token, not as the release did.
-    """
-    from openmmlo.models.thp.configuration import changed, values_of
-    from openmmlo.models.thp.model import ThpModel
-    from openmmlo.models.thp.opening import open_named
-
-    architecture = architecture_of(file, recipe)
-    found = open_named(architecture, file).model
-    if found.config.text_length < recipe.text_length:
-        raise ModelError(
-            f"text_length is {recipe.text_length}, and weights {file.name!r} have places for "
-            f"{found.config.text_length} tokens: --set text_length={found.config.text_length}."
-        )
-    model = ThpModel(changed(values_of(found.config), **changes))
-    state = {name: value for name, value in found.state_dict().items() if not name.startswith("head.")}
-    report = model.load_state_dict(state, strict=False)
-    absent = [name for name in report.missing_keys if not name.startswith("head.")]
-    if absent or report.unexpected_keys:
-        raise ModelError(f"Weights {file.name!r} do not fit {architecture}: {[*absent, *report.unexpected_keys][:3]}.")
-    return model

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -151,6 +151,28 @@ def train(
         TrainingRefused: a damaged checkpoint, or one that some process does not see.
     """
     return _Run(objective, feed, settings, folder, accelerator, progress, state_folder or folder).train()
+
+
+Measure = Callable[[Batch], Mapping[str, tuple[Any, Any]]]
+"""What :meth:`Objective.validate` gives of a batch."""
+
+
+def validated(measure: Measure, feed: Feed, accelerator: Accelerator, rank: int, world: int) -> dict[str, float]:
+    """Measures over what is held out, over ``world`` processes, as columns of the log; none without it."""
+    totals: dict[str, torch.Tensor] = {}
+    with torch.no_grad(), accelerator.autocast():
+        for batch in feed.validation(rank, world, accelerator.device):
+            for name, found in measure(batch).items():
+                pair = torch.stack([torch.as_tensor(part, dtype=torch.float64) for part in found])
+                totals[name] = totals[name] + pair if name in totals else pair
+    if world > 1:
+        shares = gather_object([totals])
+        totals = {
+            name: torch.stack([share[name] for share in shares if name in share]).sum(0)
+            for name in sorted({name for share in shares for name in share})
+        }
+    counted = {f"{VALIDATION}{name}": pair[:, pair[1] > 0] for name, pair in totals.items()}
+    return {name: float((pair[0] / pair[1]).mean()) for name, pair in counted.items() if pair.numel()}
 
 
 class _Run:
@@ -332,24 +354,13 @@ class _Run:
 
     def _validate(self, done: int) -> None:
         """Measures over what is held out, over all processes; without it, nothing."""
-        totals: dict[str, torch.Tensor] = {}
-        self.objective.eval()
         state = replace(self._state(done - 1), step=done)
-        with torch.no_grad(), self.accelerator.autocast():
-            for batch in self.feed.validation(self.rank, self.world, self.device):
-                for name, found in self.objective.validate(batch, state).items():
-                    pair = torch.stack([torch.as_tensor(part, dtype=torch.float64) for part in found])
-                    totals[name] = totals[name] + pair if name in totals else pair
+        self.objective.eval()
+        measured = validated(
+            lambda batch: self.objective.validate(batch, state), self.feed, self.accelerator, self.rank, self.world
+        )
         self.objective.train()
-        if self.world > 1:
-            shares = gather_object([totals])
-            totals = {
-                name: torch.stack([share[name] for share in shares if name in share]).sum(0)
-                for name in sorted({name for share in shares for name in share})
-            }
-        if totals:
-            counted = {f"{VALIDATION}{name}": pair[:, pair[1] > 0] for name, pair in totals.items()}
-            measured = {name: float((pair[0] / pair[1]).mean()) for name, pair in counted.items() if pair.numel()}
+        if measured:
             self._add({"step": done, **measured})
 
     def _add(self, row: Row) -> None:

@@ -13,6 +13,8 @@ from openmmlo.errors import ConfigError
 
 Positions = npt.NDArray[np.int64]
 Drawing = Literal["class-aware", "square-root"]
+Drawn = tuple[tuple[int, ...], Drawing]
+"""(N,) classes, and how they are drawn."""
 
 
 @dataclass(frozen=True)

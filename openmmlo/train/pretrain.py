@@ -12,6 +12,7 @@ from openmmlo.records import Finding
 from openmmlo.train.logs import TrainingProgress
 from openmmlo.train.objective import Objective
 from openmmlo.train.objectives import OBJECTIVES
+from openmmlo.train.order import Drawn
 from openmmlo.train.outcome import Outcome
 from openmmlo.train.recipe import PretrainRecipe
 from openmmlo.train.run import run
@@ -39,9 +40,21 @@ class PretrainTask:
         """Trained on the captions, or opened."""
         return tokenizer_of(self.recipe.tokenizer, self.recipe.vocabulary, texts)
 
-    def drawn_by(self, data: TrainingData) -> tuple[int, ...] | None:
+    def drawn_by(self, data: TrainingData) -> Drawn | None:
         """Every pair once an epoch."""
         return None
+
+    @property
+    def views(self) -> int:
+        """One of each image."""
+        return 1
+
+    @property
+    def method(self) -> dict[str, str]:
+        """The losses, and the similarity of the contrast."""
+        recipe = self.recipe
+        losses = [name for name in ("itc", "itm", "lm") if getattr(recipe, name)]
+        return {"loss": " + ".join(losses), "similarity": recipe.similarity, "sampler": "instance"}
 
     def objective(self, tokenizer: Any, data: TrainingData, weights: bool = True) -> Objective:
         """The losses of the recipe around a model at random, or with published weights."""
@@ -60,6 +73,9 @@ class PretrainTask:
             label_smoothing=recipe.label_smoothing, seed=recipe.seed,
         )  # fmt: skip
         return objective
+
+    def afterwards(self, *_: Any) -> None:
+        """Nothing."""
 
 
 def pretrain(

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from openmmlo.errors import ConfigError
 from openmmlo.records import digest_of
+from openmmlo.train.combinations import check_combination
 
 Precision = Literal["fp32", "bf16", "fp16"]
 Augmentation = Literal["none", "crop", "crop-flip", "blip"]
 Wording = Literal["raw", "masked"]
+Sampler = Literal["instance", "class-aware", "square-root"]
+Trains = Literal["all", "classifier", "class-scales"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +31,7 @@ class Recipe:
         text_length: tokens of a caption at most; longer ones are counted, said and cut.
         batch_size: of all processes and accumulated batches together: the samples of one step.
         accumulation: batches a step; saves memory. Contrastive learning then sees fewer negatives in a batch.
-        steps: of the run; None where ``epochs`` says how long it is.
+        steps: of the run; None where ``epochs`` says how long it is. 0 trains nothing, where something follows.
         epochs: passes over the training samples; the ragged last batch of a pass is dropped.
         lr: highest learning rate: linear warm-up to it, then half a cosine down to ``min_lr``.
         min_lr: at the last step.
@@ -82,9 +85,9 @@ class Recipe:
             both = "both are set" if self.steps is not None else "neither is set"
             raise ConfigError(f"steps or epochs says how long a run is; {both}. Set one, the other null.")
         _at_least(self, "text_length", 3)  # a word between the marks of begin and end
-        for name in ("batch_size", "accumulation", "steps", "epochs", "log_every"):
+        for name in ("batch_size", "accumulation", "epochs", "log_every"):
             _at_least(self, name, 1)
-        for name in ("warmup_steps", "workers", "validate_every", "save_every", "seed"):
+        for name in ("steps", "warmup_steps", "workers", "validate_every", "save_every", "seed"):
             _at_least(self, name, 0)
         for name in ("lr", "clip_norm"):
             _positive(self, name)
@@ -113,13 +116,20 @@ class Recipe:
         return {name: value.as_posix() if isinstance(value, Path) else value for name, value in values.items()}
 
     @property
+    def unsaid(self) -> frozenset[str]:
+        """Keys of :data:`LATER` that stand at their default."""
+        fields = {item.name: item for item in dataclasses.fields(self) if item.name in LATER}
+        return frozenset(name for name, item in fields.items() if getattr(self, name) == _default(item))
+
+    @property
     def decisive(self) -> dict[str, Any]:
         """What decides the result: no place of data, no number of workers, and of local weights the name alone.
 
         What the data and weights hold is compared by their own digests. A path of more than two parts is no name on
         the Hub, and counts as local also where nothing is there: so a recipe that ships has one digest everywhere.
         """
-        values = {name: value for name, value in self.to_json().items() if name not in INCIDENTAL}
+        unread = INCIDENTAL | self.unsaid
+        values = {name: value for name, value in self.to_json().items() if name not in unread}
         weights = values.get("weights")
         if weights is not None:
             path = Path(weights).expanduser()
@@ -137,6 +147,15 @@ class Recipe:
 
 INCIDENTAL = frozenset({"data", "workers", "log_every", "save_every", "stored", "target"})
 """Keys that change nothing of what is trained: a run may go on with other values of them."""
+
+LATER = frozenset(
+    {
+        "head_r_start", "objective", "loss", "loss_options", "contrast_width", "trains", "new_head", "posthoc",
+        "posthoc_options",
+    }
+)  # fmt: skip
+"""Keys that came after weights had been published. At their defaults, which are what those runs did, they are no part
+of the digest, so that a recipe from before them has the digest that it had."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,6 +219,8 @@ class PretrainRecipe(Recipe):
                 f"batch_size {self.batch_size} in {self.accumulation} accumulated batches gives "
                 f"{self.batch_size // self.accumulation} sample a batch; contrast needs at least 2."
             )
+        if self.steps == 0:
+            raise ConfigError("steps is 0; expected at least 1: pre-training has nothing that follows the last step.")
         if self.itc and self.queue_size % self.batch_size:
             near = max(1, round(self.queue_size / self.batch_size)) * self.batch_size
             raise ConfigError(
@@ -217,10 +238,12 @@ class FinetuneRecipe(Recipe):
             image encoder alone, ``none`` nothing, and then ``model``, ``tokenizer`` and ``text_weights`` say the rest.
         model: name of an architecture, where ``weights`` is no T-hp checkpoint.
         tokenizer, vocabulary, text_weights: as in pre-training, where ``weights`` is no T-hp checkpoint.
-        head: similarity of the class layer.
-        head_kappa: concentration of a ``thp`` head.
+        head: similarity of the class layer: ``thp``, ``cosine``, ``t-vmf`` or ``wrapped-cauchy`` of directions under a
+            scale; ``linear`` is a plain layer.
+        head_kappa: concentration of a ``thp`` or ``t-vmf`` head.
+        head_r_start: of a ``wrapped-cauchy`` head, each class's learnt concentration r at the start.
         head_scale_start: factor on the similarities at the start; the paper's is 1 + softplus(0) = 1.693.
-        scale_lr_factor: the scale's learning rate, as a multiple of ``lr``.
+        scale_lr_factor: the scale's learning rate, as a multiple of ``lr``; 0 leaves the scale as it starts.
         experts: of the T-router; 1 is the plain head.
         router_top_k: experts a sample goes through; None weighs all of them.
         balance: weight of the load-balance loss of a router with top_k.
@@ -232,7 +255,19 @@ class FinetuneRecipe(Recipe):
         alpha_epochs: over which the share rises from 0.
         momentum: of the teacher.
         dropout: of the text encoder.
-        sampler: ``instance`` takes every sample once an epoch; ``class-aware`` draws classes evenly.
+        sampler: ``instance`` takes every sample once an epoch; ``class-aware`` draws classes evenly, ``square-root`` by
+            the square root of their numbers of samples.
+        objective: ``classification``; ``supcon`` and ``cider`` train the features on two views of each image, without
+            a class layer, which ``posthoc: ncm`` then gives.
+        loss: of the class scores, a name of :data:`openmmlo.losses.LOSSES`; null for the other objectives.
+        loss_options: its own settings, or those of the other objectives' losses.
+        contrast_width: of the unit vectors that ``supcon`` and ``cider`` compare.
+        trains: ``all`` that is not frozen; ``classifier``: the class layer alone, on the features of the checkpoint
+            (cRT); ``class-scales``: a factor for each class on the scores of its linear layer (LWS).
+        new_head: begin with a class layer at random although the checkpoint has one for these classes.
+        posthoc: what is done to the class layer after the last step, a name of
+            :data:`openmmlo.train.posthoc.POSTHOC`; ``steps`` may then be 0.
+        posthoc_options: its own settings.
     """
 
     steps: int | None = 18_000
@@ -246,7 +281,7 @@ class FinetuneRecipe(Recipe):
     tokenizer: str = "bert-base-uncased"
     vocabulary: int = 30_522
     text_weights: str = "none"
-    head: Literal["thp", "cosine", "linear"] = "thp"
+    head: Literal["thp", "cosine", "linear", "t-vmf", "wrapped-cauchy"] = "thp"
     head_kappa: float = 16.0
     head_scale_start: float = 1.6931471805599454
     scale_lr_factor: float = 500.0
@@ -262,18 +297,29 @@ class FinetuneRecipe(Recipe):
     alpha_epochs: float = 1.0
     momentum: float = 0.995
     dropout: float = 0.1
-    sampler: Literal["instance", "class-aware"] = "instance"
+    sampler: Sampler = "instance"
+    head_r_start: float = 0.5
+    objective: Literal["classification", "supcon", "cider"] = "classification"
+    loss: str | None = "cross-entropy"
+    loss_options: dict[str, float] = field(default_factory=dict)
+    contrast_width: int = 128
+    trains: Trains = "all"
+    new_head: bool = False
+    posthoc: str | None = None
+    posthoc_options: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("head_kappa", "scale_lr_factor"):
-            _positive(self, name)
-        for name in ("vocabulary", "balance", "alpha_epochs"):
+        _positive(self, "head_kappa")
+        for name in ("vocabulary", "balance", "alpha_epochs", "scale_lr_factor"):
             _at_least(self, name, 0)
         for name in ("experts", "router_top_k"):
             _at_least(self, name, 1)
+        _at_least(self, "contrast_width", 2)
         for name in ("alpha", "momentum", "dropout"):
             _share(self, name)
+        if not 0 < self.head_r_start < 1:
+            raise ConfigError(f"head_r_start is {self.head_r_start:g}; expected between 0 and 1.")
         if not 0 <= self.caption_dropout <= 1:
             raise ConfigError(f"caption_dropout is {self.caption_dropout:g}; expected a share from 0 to 1.")
         if self.head != "linear" and not self.head_scale_start > 1:
@@ -288,6 +334,11 @@ class FinetuneRecipe(Recipe):
             raise ConfigError(
                 f"weights is {self.weights!r}, which is no whole model; set model to the architecture around it."
             )
+        check_combination(self)
+
+
+def _default(item: dataclasses.Field[Any]) -> Any:
+    return item.default if item.default_factory is dataclasses.MISSING else item.default_factory()
 
 
 def _at_least(recipe: Recipe, name: str, least: int) -> None:

@@ -22,7 +22,7 @@ from openmmlo.train.feed import PairFeed
 from openmmlo.train.logs import LOG, SilentTraining, TrainingProgress, read_log
 from openmmlo.train.loop import LoopSettings, Trained, train
 from openmmlo.train.objective import Objective
-from openmmlo.train.order import Order
+from openmmlo.train.order import Drawn, Order
 from openmmlo.train.outcome import Outcome, file_digest, files_digest, training_record, write_training
 from openmmlo.train.packed import cache_root, pack
 from openmmlo.train.pairs import TokenTable, tokenised
@@ -33,6 +33,8 @@ from openmmlo.writing import space_needed, sync_folder, write_aside
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+    from openmmlo.train.afterwards import Afterwards
 
 STATE = ".openmmlo"
 """Folder within the run's, with what it needs to go on; it goes when the run is finished."""
@@ -85,12 +87,28 @@ class Task(Protocol):
         """The tokenizer to begin with; ``texts`` are the training captions."""
         ...
 
-    def drawn_by(self, data: TrainingData) -> tuple[int, ...] | None:
-        """(N,) labels whose classes are drawn evenly; None takes every sample once an epoch."""
+    def drawn_by(self, data: TrainingData) -> Drawn | None:
+        """Labels and how their classes are drawn; None takes every sample once an epoch."""
+        ...
+
+    @property
+    def views(self) -> int:
+        """Of each training image, in a batch."""
+        ...
+
+    @property
+    def method(self) -> dict[str, str]:
+        """What is trained by which loss, and what is drawn, in words for people."""
         ...
 
     def objective(self, tokenizer: Any, data: TrainingData, weights: bool = True) -> Objective:
         """The objective around the model; without ``weights`` at random, to be looked at."""
+        ...
+
+    def afterwards(
+        self, objective: Objective, feed: PairFeed, data: TrainingData, accelerator: Accelerator
+    ) -> Afterwards | None:
+        """What follows the last step, in one process, before the model is saved."""
         ...
 
 
@@ -114,7 +132,9 @@ class Prepared:
 def prepare(task: Task, data: TrainingData, tokeniser: Tokeniser, processes: int = 1) -> Prepared:
     """Tokens, order and length of a run. Raises ConfigError for a batch, a warm-up or a length that cannot be."""
     recipe = task.recipe
-    order = Order(len(data.train), recipe.batch_size, recipe.accumulation, recipe.seed, task.drawn_by(data))
+    order = Order(
+        len(data.train), recipe.batch_size, recipe.accumulation, recipe.seed, *(task.drawn_by(data) or (None,))
+    )
     order.check_processes(processes)
     settings = LoopSettings.of(recipe, order.steps_an_epoch)
     training = tokeniser.table(data.train.texts, recipe.text_length)
@@ -180,12 +200,13 @@ def run(
         view = View(config.image_size, recipe.augmentation, config.interpolation, recipe.seed)
         feed = PairFeed(
             prepared.order, data.train, prepared.tables[0], images, view, config.image_mean, config.image_std,
-            recipe.workers, held_out,
+            recipe.workers, held_out, task.views,
         )  # fmt: skip
         trained = train(objective, feed, prepared.settings, out, accelerator, progress, state)
         record: dict[str, Any] = {}
         if main:
-            record = _save(task, objective, tokenizer, data, trained, out, identity, command, accelerator)
+            after = task.afterwards(objective, feed, data, accelerator)
+            record = _save(task, objective, tokenizer, data, trained, after, out, identity, command, accelerator)
         accelerator.wait_for_everyone()
         return Outcome(out, record, prepared.findings, is_main=main)
 
@@ -300,8 +321,8 @@ def _kept_tokenizer(task: Task, data: TrainingData, state: Path, accelerator: Ac
 
 
 def _save(
-    task: Task, objective: Objective, tokenizer: Any, data: TrainingData, trained: Trained, out: Path,
-    identity: Mapping[str, Any], command: str, accelerator: Accelerator,
+    task: Task, objective: Objective, tokenizer: Any, data: TrainingData, trained: Trained, after: Afterwards | None,
+    out: Path, identity: Mapping[str, Any], command: str, accelerator: Accelerator,
 ) -> dict[str, Any]:  # fmt: skip
     """Write the checkpoint, the picture and the card; ``training.json`` last, which says that all is there."""
     from openmmlo.models.loading import quiet
@@ -317,7 +338,8 @@ def _save(
     draw_curve(read_log(out / LOG), out / CURVE, out.resolve().name)
     validated = 0 if data.validation is None else len(data.validation)
     log = {
-        "trained_on": len(data.train), "validated_on": validated, **trained.last, "steps": trained.steps,
+        "trained_on": len(data.train), "validated_on": validated, **trained.last,
+        **(after.measured if after is not None else {}), "steps": trained.steps,
         "seconds": round(trained.seconds, 1), "waiting": round(trained.waiting, 4), "skipped_steps": trained.skipped,
         "device": device_name(accelerator), "processes": accelerator.num_processes,
     }  # fmt: skip
@@ -332,6 +354,8 @@ def _save(
     if start is not None:
         digests["start"] = start
     record = training_record(recipe, command, digests, data.dataset, log)
+    if after is not None:
+        record["posthoc"] = dict(after.posthoc)
     name = out.resolve().name
     write_aside(out / "README.md", render_card(name, model.config.to_dict(), record))
     write_training(out, record | {"identity": dict(identity)})

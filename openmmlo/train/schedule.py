@@ -23,8 +23,8 @@ def learning_rate(step: int, steps: int, lr: float, min_lr: float = 0.0, warmup_
 
 
 def check_schedule(steps: int, warmup_steps: int) -> None:
-    """Raises ConfigError where the warm-up would never end."""
-    if warmup_steps >= steps:
+    """Raises ConfigError where the warm-up would never end. A run without a step needs none."""
+    if steps and warmup_steps >= steps:
         raise ConfigError(
             f"warmup_steps is {warmup_steps} of {steps} steps; the learning rate would never be reached. Expected "
             "fewer: a twentieth of the steps is common (--set warmup_steps=N)."

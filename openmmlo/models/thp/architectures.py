@@ -58,6 +58,30 @@ ARCHITECTURES = {
             "enc_token_id": 6,
         },
     ),
+    "thp-tiny": Architecture(
+        "a ResNet at 32 px with a text part of two layers, for comparing methods on one core",
+        {
+            "image_encoder": "resnet10t",
+            "image_options": {"channels": [16, 32, 48, 64], "output_stride": 8, "stem_width": 16},
+            "image_size": 32,
+            "image_mean": (0.5, 0.5, 0.5),
+            "image_std": (0.5, 0.5, 0.5),
+            "interpolation": "bilinear",
+            "vocab_size": 1_000,
+            "text_width": 64,
+            "text_layers": 2,
+            "text_heads": 2,
+            "text_intermediate": 256,
+            "text_length": 64,
+            "projection": 64,
+            "pad_token_id": 0,
+            "cls_token_id": 2,
+            "sep_token_id": 3,
+            "mask_token_id": 4,
+            "dec_token_id": 5,
+            "enc_token_id": 6,
+        },
+    ),
 }
 
 

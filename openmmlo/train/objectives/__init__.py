@@ -7,6 +7,7 @@ OBJECTIVES = Catalog(
     {
         "pretrain": "openmmlo.train.objectives.pretrain:Pretraining",
         "finetune": "openmmlo.train.objectives.finetune:Finetuning",
+        "two-views": "openmmlo.train.objectives.two_views:TwoViews",
     },
 )
 """What the training loop is handed: :class:`~openmmlo.train.objective.Objective`, made from a model and a recipe."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from openmmlo.losses import Staged
 from openmmlo.losses.soft_targets import soft_target_cross_entropy
 from openmmlo.models.thp.momentum import MomentumPair
 from openmmlo.models.thp.router import first_choices, load_balance
@@ -20,6 +22,7 @@ from openmmlo.train.state import StepState
 
 if TYPE_CHECKING:
     from openmmlo.models.thp.model import ThpModel
+    from openmmlo.train.recipe import Trains
 
 NOT_READ = (
     "image_projection.*",
@@ -38,13 +41,20 @@ and the shorter a centre, the further a step turns it; so they do not decay."""
 
 SCALES = ("head.scale", "head.adapter.scale")
 
+BUT_FOR: Mapping[str, tuple[str, ...]] = {
+    "all": (),
+    "classifier": ("head.adapter.*",),
+    "class-scales": ("head.adapter.*", "head.centres", "head.bias"),
+}
+"""What of the head stays as it is, by what is trained."""
+
 
 class Finetuning(nn.Module):
-    """Cross-entropy of the class head on the fused state of image and caption, with a momentum teacher by a switch.
+    """A loss of the class head on the fused state of image and caption, with a momentum teacher by a switch.
 
-    (1 - α) CE(labels) + α CE(teacher), both of the whole head; a router that leaves experts out adds
-    ``balance`` · E Σ_e f_e q̄_e. Frozen parts keep their weights and run in evaluation mode: no dropout, and BatchNorm
-    neither sees the batch nor counts it in.
+    (1 - α) CE(labels) + α CE(teacher), both of the whole head, or without a teacher another loss; a router that leaves
+    experts out adds ``balance`` · E Σ_e f_e q̄_e. Frozen parts keep their weights and run in evaluation mode: no
+    dropout, and BatchNorm neither sees the batch nor counts it in.
 
     Args:
         model: trained in place; its configuration has the classes, the head, the experts, and whether captions are
@@ -52,14 +62,19 @@ class Finetuning(nn.Module):
         train_image_encoder, train_text_encoder: train them, or the head alone.
         caption_dropout: share of the samples that are read with an empty caption, so that an image alone can be
             classified; drawn by seed, step and sample.
-        scale_lr_factor: of the learnt scales' learning rate.
+        scale_lr_factor: of the learnt scales' learning rate; 0 leaves them at their start.
         balance: weight of the load-balance value.
         distill: a momentum copy of the classifier teaches.
         alpha: the teacher's share, reached after ``alpha_epochs``.
         momentum: of the teacher.
+        loss: of logits, targets and the head's scale; cross-entropy where None. Before each step a
+            :class:`~openmmlo.losses.Staged` one is told what share of the run is done.
+        trains: all that is not frozen, the class layer alone (both encoders frozen, the adapter too), or the factors
+            of its classes alone.
 
     Raises:
-        ValueError: the model has no classes.
+        ValueError: the model has no classes; a teacher of another loss; a part of the class layer is trained, but the
+            encoders are not frozen, or it has no such part.
     """
 
     def __init__(
@@ -75,11 +90,18 @@ class Finetuning(nn.Module):
         alpha: float = 0.4,
         alpha_epochs: float = 1.0,
         momentum: float = 0.995,
+        loss: nn.Module | None = None,
+        trains: Trains = "all",
     ) -> None:
         super().__init__()
         if model.head is None:
             raise ValueError("The model has no class head; fine-tuning needs one. Give its configuration classes.")
+        if distill and loss is not None:
+            raise ValueError("The teacher is mixed into cross-entropy; with another loss set distill to False.")
+        if trains != "all" and (train_image_encoder or train_text_encoder):
+            raise ValueError(f"trains is {trains!r}: both encoders must be frozen.")
         self.model = model
+        self.loss = loss
         self.caption_dropout = caption_dropout
         self.scale_lr_factor = scale_lr_factor
         self.balance = balance
@@ -96,6 +118,8 @@ class Finetuning(nn.Module):
         freeze(model, NOT_READ)
         freeze(model, () if train_image_encoder else ("image_encoder.*",))
         freeze(model, () if train_text_encoder else ("text.*",))
+        freeze(model, BUT_FOR[trains])
+        freeze(model, () if scale_lr_factor else SCALES)
 
     def train(self, mode: bool = True) -> Any:
         """Frozen parts stay in evaluation mode."""
@@ -107,7 +131,7 @@ class Finetuning(nn.Module):
         return self
 
     def forward(self, batch: Batch, state: StepState) -> dict[str, Tensor]:
-        """``loss``, and its parts: ``classes`` (cross-entropy), ``balance`` where experts are left out."""
+        """``loss``, and its parts: ``classes`` (of the labels), ``balance`` where experts are left out."""
         tokens, mask = self._captions(batch, state)
         image_tokens = self._image_tokens(batch.pixels)
         with torch.set_grad_enabled(self._fusion_moves and torch.is_grad_enabled()):
@@ -120,7 +144,10 @@ class Finetuning(nn.Module):
             share = 0.0
         elif share:
             taught = self._taught(self.momentum.teacher, batch.pixels, image_tokens, fused, tokens, mask)
-        losses = {"classes": soft_target_cross_entropy(logits, batch.labels, taught, share)}
+        if self.loss is None:
+            losses = {"classes": soft_target_cross_entropy(logits, batch.labels, taught, share)}
+        else:
+            losses = {"classes": self.loss(logits, batch.labels, scale=self.model.head.multiplier())}
         if self._leaves_out:
             shares = summed(first_choices(routed.probabilities), state) / state.world
             losses["balance"] = self.balance * load_balance(routed.probabilities, shares)
@@ -169,9 +196,11 @@ class Finetuning(nn.Module):
         return teacher.class_logits(teacher.class_features(fused))
 
     def before_step(self, state: StepState) -> None:
-        """The teacher moves towards the model."""
+        """The teacher moves towards the model; a loss that changes over the run is told where it stands."""
         if self.momentum is not None:
             self.momentum.update(self.model)
+        if isinstance(self.loss, Staged):
+            self.loss.at(state.step / state.steps)
 
     def after_step(self, state: StepState) -> None:
         """Nothing has bounds here."""
@@ -181,26 +210,36 @@ class Finetuning(nn.Module):
         steady = () if self.model.config.head == "linear" else CENTRES
         return parameter_groups(self.model, steady, dict.fromkeys(SCALES, self.scale_lr_factor))
 
-    @torch.no_grad()
-    def validate(self, batch: Batch, state: StepState) -> dict[str, tuple[float | Tensor, int | Tensor]]:
-        """``top1``: share of the samples whose class is found; ``top1_classes``: right answers and samples of each
-        class, (C,) each. With a model that reads captions, both as well for images alone, ``..._image_only``.
+    def features(self, batch: Batch) -> Tensor:
+        """(B, W) that the class layer reads of images with their captions, or alone where it reads no others."""
+        tokens, mask = self._empty(batch) if self.model.config.reads == "image" else (batch.tokens, batch.mask)
+        return self.model.class_features(self.model.fuse(self.model.image_tokens(batch.pixels), tokens, mask))
 
-        Samples without a class do not count.
-        """
-        image_tokens = self.model.image_tokens(batch.pixels)
-        memory = self.model.memory(image_tokens)
-        readings = {"": self._empty(batch)}
-        if self.model.config.reads == "both":
-            readings = {"": (batch.tokens, batch.mask), "_image_only": self._empty(batch)}
-        known = batch.labels >= 0
-        labels = batch.labels[known]
-        classes = self.model.config.classes
-        found: dict[str, tuple[float | Tensor, int | Tensor]] = {}
-        for ending, (tokens, mask) in readings.items():
-            fused = self.model.fuse(memory, tokens, mask)
-            chosen = self.model.class_logits(self.model.class_features(fused)).argmax(dim=1)
-            right = labels[chosen[known] == labels].bincount(minlength=classes)
-            found[f"top1{ending}"] = (float(right.sum()), len(labels))
-            found[f"top1_classes{ending}"] = (right.cpu(), labels.bincount(minlength=classes).cpu())
-        return found
+    def validate(self, batch: Batch, state: StepState) -> dict[str, tuple[float | Tensor, int | Tensor]]:
+        """:func:`top1` of the model."""
+        return top1(self.model, batch)
+
+
+@torch.no_grad()
+def top1(model: ThpModel, batch: Batch) -> dict[str, tuple[float | Tensor, int | Tensor]]:
+    """``top1``: share of the samples whose class is found; ``top1_classes``: right answers and samples of each class,
+    (C,) each. With a model that reads captions, both as well for images alone, ``..._image_only``.
+
+    Samples without a class do not count.
+    """
+    image_tokens = model.image_tokens(batch.pixels)
+    memory = model.memory(image_tokens)
+    readings = {"": model.empty_captions(len(batch))}
+    if model.config.reads == "both":
+        readings = {"": (batch.tokens, batch.mask), "_image_only": model.empty_captions(len(batch))}
+    known = batch.labels >= 0
+    labels = batch.labels[known]
+    classes = model.config.classes
+    found: dict[str, tuple[float | Tensor, int | Tensor]] = {}
+    for ending, (tokens, mask) in readings.items():
+        fused = model.fuse(memory, tokens, mask)
+        chosen = model.class_logits(model.class_features(fused)).argmax(dim=1)
+        right = labels[chosen[known] == labels].bincount(minlength=classes)
+        found[f"top1{ending}"] = (float(right.sum()), len(labels))
+        found[f"top1_classes{ending}"] = (right.cpu(), labels.bincount(minlength=classes).cpu())
+    return found
