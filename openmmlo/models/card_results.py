@@ -29,6 +29,7 @@ class CardResult:
         metric: "accuracy", "accuracy_classes" (or "accuracy_" and a shot group), or "auroc".
         value: a fraction.
         detector: of an AUROC.
+        seeds: runs of which ``value`` is the mean, and ``deviation`` the standard deviation where they are several.
     """
 
     benchmark: str
@@ -38,6 +39,8 @@ class CardResult:
     metric: str
     value: float
     detector: str = ""
+    seeds: int = 1
+    deviation: float | None = None
 
     @property
     def label(self) -> str:
@@ -60,7 +63,7 @@ def results_of(result: Mapping[str, Any], detectors: Sequence[str] = DETECTORS) 
         add(name, "image", _accuracies(item))
     for name, item in result["scored"]["ood"].items():
         for detector in detectors:
-            add(name, "image", {"auroc": item["detectors"].get(detector, {}).get("auroc")}, detector)
+            add(name, "image", {"auroc": item.get("detectors", {}).get(detector, {}).get("auroc")}, detector)
     own = (result["measured"].get("captions") or {}).get("own") or {}
     for wording in ("masked", "raw"):
         if own.get(wording) is not None:
@@ -69,8 +72,8 @@ def results_of(result: Mapping[str, Any], detectors: Sequence[str] = DETECTORS) 
 
 
 def _accuracies(item: Mapping[str, Any]) -> dict[str, float | None]:
-    groups = {f"accuracy_{group}": item["groups"].get(group) for group in _GROUPS}
-    return {"accuracy": item["top1_samples"], "accuracy_classes": item["top1_classes"], **groups}
+    groups = {f"accuracy_{group}": item.get("groups", {}).get(group) for group in _GROUPS}
+    return {"accuracy": item.get("top1_samples"), "accuracy_classes": item.get("top1_classes"), **groups}
 
 
 def metrics_of(results: Sequence[CardResult]) -> list[str]:
@@ -90,7 +93,9 @@ def model_index(
     """
     index: dict[tuple[str, int, str, str], list[dict[str, Any]]] = {}
     for item in results:
-        metric = {"type": _type(item), "value": item.value, "name": item.label}
+        metric: dict[str, Any] = {"type": _type(item), "value": item.value, "name": item.label}
+        if item.seeds > 1:
+            metric["args"] = {"seeds": item.seeds, "standard_deviation": item.deviation}
         index.setdefault((item.benchmark, item.version, item.set, item.reads), []).append(metric)
     return [
         {
