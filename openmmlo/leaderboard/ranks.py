@@ -44,6 +44,7 @@ class Value:
         sd: standard deviation over seeds, N - 1 below; None for one seed.
         interval: of the mean, None for one seed.
         rank: among the rows of its protocol; None where the metric ranks nothing.
+        decimals: how many are printed: what a paper prints is not made to look more exact.
     """
 
     mean: float
@@ -51,6 +52,7 @@ class Value:
     sd: float | None = None
     interval: tuple[float, float] | None = None
     rank: Rank | None = None
+    decimals: int = 2
 
 
 def over_seeds(values: Sequence[float]) -> Value:

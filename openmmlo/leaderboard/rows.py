@@ -174,6 +174,10 @@ def _marked(entry: Entry, mark: Mark, benchmark: Benchmark, known: Iterable[Colu
 
 def _reported(table: ReportedTable, row: ReportedRow, benchmark: Benchmark) -> Row:
     scale = 100 if row.unit == "percent" else 1
+    values = {
+        reported_key(metric, benchmark): Value(value / scale, (value / scale,), decimals=len(f"{value}".split(".")[-1]))
+        for metric, value in row.metrics.items()
+    }
     return Row(
         benchmark=benchmark.name,
         entry=row.entry,
@@ -182,7 +186,7 @@ def _reported(table: ReportedTable, row: ReportedRow, benchmark: Benchmark) -> R
         protocol=f"Table {table.table}, {row.protocol}",
         method=row.method_key,
         setting=row.setting,
-        values={reported_key(metric, benchmark): over_seeds([value / scale]) for metric, value in row.metrics.items()},
+        values=values,
         seeds=None,
         source=f"Table {table.table} of {table.source.paper}, {table.source.venue}",
         remarks=row.remarks,
