@@ -56,6 +56,11 @@ class Board:
         if not self.root.is_dir():
             raise ConfigError(f"{root} is no folder. Give a leaderboard's folder, or the Hub's owner/name of one.")
 
+    @property
+    def writable(self) -> bool:
+        """Whether anything may be written into it."""
+        return self.origin is None
+
     @cached_property
     def marks(self) -> dict[str, Mark]:
         """Submission's SHA-256 -> mark, of every mark there is, also of submissions that are gone.

@@ -19,6 +19,8 @@ REPORTED = "reported"
 """What rows of papers bear: no predictions, no mark."""
 
 METRICS = 100_000
+TOLERANCE = 1e-9
+"""Absolute, between two ways to the same number: one machine gives the same bits, another may differ in the last."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +37,16 @@ class ScoredRun:
     predictions: str
     scored: Mapping[str, float]
     unpinned: tuple[str, ...] = ()
+
+    def other_metrics(self, other: ScoredRun) -> list[str]:
+        """Metrics that only one of them has, or that differ by more than the last bits."""
+        return [
+            metric
+            for metric in sorted(self.scored.keys() | other.scored.keys())
+            if metric not in self.scored
+            or metric not in other.scored
+            or not abs(self.scored[metric] - other.scored[metric]) <= TOLERANCE
+        ]
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -90,9 +102,12 @@ class Mark:
 
     def same_numbers(self, other: Mark) -> bool:
         """Whether both say the same of the same submission, by whichever version and on whichever day."""
-        return (self.entry, self.benchmark, self.submission) == (other.entry, other.benchmark, other.submission) and [
-            run.to_json() for run in self.runs
-        ] == [run.to_json() for run in other.runs]
+        if (self.entry, self.benchmark, self.submission) != (other.entry, other.benchmark, other.submission):
+            return False
+        facts = [[(run.seed, run.predictions, run.unpinned) for run in mark.runs] for mark in (self, other)]
+        return facts[0] == facts[1] and not any(
+            one.other_metrics(two) for one, two in zip(self.runs, other.runs, strict=True)
+        )
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -64,8 +64,8 @@ def read_bounded(path: Path, rows: int = ROWS, what: str = "Predictions") -> Pre
     return read_predictions(path)
 
 
-def check_file(path: Path, rows: int, what: str) -> None:
-    """The checks of :func:`read_bounded`. Raises SubmissionRefused."""
+def check_file(path: Path, rows: int, what: str) -> int:
+    """The checks of :func:`read_bounded`; gives the rows there are. Raises SubmissionRefused."""
 
     def refuse(reason: str) -> NoReturn:
         raise SubmissionRefused(f"{what} are refused: {reason}. Give the predictions.parquet that openmmlo eval wrote.")
@@ -82,6 +82,7 @@ def check_file(path: Path, rows: int, what: str) -> None:
                     for column in range(opened.metadata.num_columns):
                         _check_chunk(file, size, opened.metadata.row_group(group), column, refuse)
                 _check_texts(opened, refuse)
+                return int(opened.metadata.num_rows)
         except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
             refuse(f"it cannot be read as a parquet file ({type(error).__name__}: {printable(str(error), 200)})")
 
