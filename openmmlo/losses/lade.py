@@ -54,7 +54,7 @@ class LADE(nn.Module):
     def bound(self, scores: Tensor, targets: Tensor) -> Tensor:
         """L_r of raw logits (B, C)."""
         samples, classes = scores.shape
-        seen = torch.bincount(targets, minlength=classes)
+        seen = self.prior.new_zeros(classes).scatter_add(0, targets, torch.ones_like(targets, dtype=self.prior.dtype))
         own = scores.gather(1, targets[:, None])[:, 0]
         means = (own * self.prior[targets] / seen[targets]).sum()  # Σ_c π_c mean of c, a sum over samples
         spread = scores.logsumexp(dim=0) - math.log(samples) - self.log_prior - math.log(classes)
