@@ -39,6 +39,7 @@ class ReportedRow:
     """A method on a benchmark as a table has it.
 
     Attributes:
+        name: how pages call it.
         method, variant, backbone: in the table's own words.
         protocol: the block of the table; only rows of one table and one protocol are ranked against each other.
         setting: what is known of the training, in the words submissions use.
@@ -49,6 +50,7 @@ class ReportedRow:
     """
 
     table: int
+    name: str
     method: str
     variant: str
     backbone: str
@@ -60,11 +62,6 @@ class ReportedRow:
     convention: str | None
     remarks: tuple[str, ...]
     method_key: str | None
-
-    @property
-    def name(self) -> str:
-        """How a page calls it: the variant is part of the name where the method alone would not tell rows apart."""
-        return f"{self.method}, {self.variant}" if "ablation" in self.method else self.method
 
     @property
     def entry(self) -> str:
@@ -136,7 +133,7 @@ def read_table(value: Any, where: str) -> ReportedTable:
 
 
 _ROW = (
-    "method", "variant", "backbone", "benchmark", "protocol", "setting", "metrics", "unit", "convention", "remarks",
+    "name", "method", "variant", "backbone", "benchmark", "protocol", "setting", "metrics", "unit", "convention", "remarks",
     "method_key",
 )  # fmt: skip
 
@@ -158,6 +155,7 @@ def _row(value: Any, table: int, where: str) -> ReportedRow:
     key, backbone = value["method_key"], value["backbone"]
     return ReportedRow(
         table=table,
+        name=line(value["name"], f"{where}: name", 60),
         method=line(value["method"], f"{where}: method", 120),
         variant=line(value["variant"], f"{where}: variant", 120),
         backbone=backbone if backbone == "" else line(backbone, f"{where}: backbone", 120),
