@@ -96,3 +96,28 @@ def status(
     )  # fmt: skip
     terminal.show_json(found) if json else terminal_experiments.show_status(found)
     return 0
+
+
+@experiments_app.command("write")
+def write(
+    out: Out = Path("experiments"),
+    docs: Annotated[Path, typer.Option(metavar="DIR", help="Where experiments.md and its images go.")] = Path("docs"),
+    seeds: Seeds = None,
+    data: Data = None,
+    benchmark: Benchmark = "miniature",
+    device: Device = "cpu",
+    assignments: Assignments = None,
+    json: option.Json = False,
+    debug: option.Debug = False,
+) -> int:
+    """Write the page of the experiments, with tables and plots, from what is finished."""
+    from openmmlo import terminal, terminal_experiments
+    from openmmlo.config import parse_set
+    from openmmlo.experiments.document import write as write_page
+
+    written = write_page(
+        out, docs, seeds or SEEDS, data=data, benchmark=benchmark, device=device,
+        changes=parse_set(assignments or []),
+    )  # fmt: skip
+    terminal.show_json(written) if json else terminal_experiments.show_written(written)
+    return 0

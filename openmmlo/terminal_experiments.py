@@ -11,6 +11,7 @@ import typer
 from openmmlo.terminal import ProgressBar, duration, show_grid
 
 if TYPE_CHECKING:
+    from openmmlo.experiments.document import Written
     from openmmlo.experiments.run import Ran
     from openmmlo.experiments.status import Status
 
@@ -69,3 +70,10 @@ def show_status(found: Status) -> None:
         typer.echo(f"The others will take about {duration(found.left)} of one worker.")
     for name in found.failed:
         typer.echo(f"Failed in the last session: {name}")
+
+
+def show_written(written: Written) -> None:
+    """Where the page is, and what it lacks."""
+    if written.missing:
+        typer.echo(f"{len(written.missing)} runs are missing in it, and named there.")
+    typer.echo(f"{written.page}, with {len(written.images)} pictures in {written.page.parent / 'images'}")

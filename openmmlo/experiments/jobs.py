@@ -122,8 +122,8 @@ class Job:
             places["captions"] = str(self.setting.data)
         return {
             name: EvalConfig(
-                model=str(self.checkpoint), benchmarks=(place,), out=self.results, classifier=self.run.classifier,
-                detectors=DETECTORS, seeds=(self.seed,), device=self.setting.device, workers=0, cache=self.banks,
+                model=str(self.checkpoint), benchmarks=(place,), out=self.results, detectors=DETECTORS,
+                seeds=(self.seed,), device=self.setting.device, workers=0, cache=self.banks,
                 report=False,
             )
             for name, place in places.items()

@@ -9,7 +9,6 @@ from typing import Literal
 from openmmlo.errors import UnknownName
 
 Kind = Literal["pretrain", "finetune"]
-Classifier = Literal["auto", "model", "linear-probe", "ncm"]
 Layout = Literal["scores", "geometry", "inputs"]
 
 
@@ -21,7 +20,6 @@ class Run:
         recipe: name in ``recipes/KIND``.
         start: the run whose weights of the same seed it starts from; None where its recipe says enough.
         kind: pretrain or finetune.
-        classifier: whose predictions are scored.
         scored: evaluate it on the benchmark, images alone.
         read: evaluate it on the built folder too, whose captions it reads.
     """
@@ -29,7 +27,6 @@ class Run:
     recipe: str
     start: Run | None = None
     kind: Kind = "finetune"
-    classifier: Classifier = "auto"
     scored: bool = True
     read: bool = False
 
@@ -119,8 +116,8 @@ BASELINES = Experiment(
         Row("CE", CE),
         *(Row(label, Run(recipe)) for label, recipe in _FROM_SCRATCH),
         *(Row(label, Run(recipe, CE)) for label, recipe in _FROM_CE),
-        Row("SupCon", Run("tiny-supcon", classifier="linear-probe")),
-        Row("CIDER", Run("tiny-cider", classifier="linear-probe")),
+        Row("SupCon", Run("tiny-supcon")),
+        Row("CIDER", Run("tiny-cider")),
         Row("Cosine, pre-trained", COSINE_COSINE),
         Row("T-hp, pre-trained", THP_THP),
     ),
@@ -200,7 +197,7 @@ def runs_of(experiments: Iterable[Experiment]) -> list[Run]:
     for experiment in experiments:
         for row in experiment.rows:
             add(row.run)
-    return sorted(found.values(), key=lambda run: _depth(run, run.kind == "pretrain"))
+    return sorted(found.values(), key=lambda run: (run.kind != "pretrain", len(starts(run))))
 
 
 def chosen(names: Sequence[str], experiments: Sequence[Experiment] = EXPERIMENTS) -> list[Run]:
@@ -215,17 +212,13 @@ def chosen(names: Sequence[str], experiments: Sequence[Experiment] = EXPERIMENTS
         rows = [run for item in experiments if item.name == name for run in runs_of([item])]
         rows = rows or [run for run in everything if name in (run.recipe, run.name)]
         if not rows:
-            known = {item.name for item in experiments} | {run.recipe for run in everything}
+            known = [*(item.name for item in experiments), *(run.recipe for run in everything)]
             raise UnknownName("experiment or recipe", name, known)
         for run in rows:
-            while run.name not in wanted:
-                wanted[run.name] = run
-                run = run.start or run
+            wanted |= {item.name: item for item in (run, *starts(run))}
     return [run for run in everything if run.name in wanted or not names]
 
 
-def _depth(run: Run, first: bool) -> tuple[bool, int]:
-    depth, start = 0, run.start
-    while start is not None:
-        depth, start = depth + 1, start.start
-    return not first, depth
+def starts(run: Run) -> list[Run]:
+    """What a run starts from, what that starts from, and so on."""
+    return [] if run.start is None else [run.start, *starts(run.start)]

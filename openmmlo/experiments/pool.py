@@ -113,15 +113,12 @@ def _main(pipe: Connection, threads: int, work: Work) -> None:
         except (EOFError, OSError):
             return
         with _logged(job):
-            reason = _done(job, threads, work)
+            reason = _done(job, work)
         pipe.send(reason)
 
 
-def _done(job: Job, threads: int, work: Work) -> str:
+def _done(job: Job, work: Work) -> str:
     try:
-        import torch
-
-        torch.set_num_threads(threads)
         work(job)
     except OpenmmloError as error:
         traceback.print_exc()

@@ -1,0 +1,182 @@
+"""The page of the experiments: what was run, tables, plots, what follows, and where each number comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from openmmlo.errors import DataError
+from openmmlo.experiments.angles import geometry
+from openmmlo.experiments.budget import TUNING, departures, spent
+from openmmlo.experiments.inputs import inputs
+from openmmlo.experiments.jobs import DETECTORS, Job, jobs_of
+from openmmlo.experiments.numbers import RESAMPLES, Numbers, Seeded, read_numbers
+from openmmlo.experiments.plan import EXPERIMENTS, Experiment, Layout, runs_of
+from openmmlo.experiments.plots import pictures
+from openmmlo.experiments.run import data_folder, setting
+from openmmlo.experiments.sessions import sessions
+from openmmlo.experiments.tables import any_predictions, columns, score_table, scores
+from openmmlo.markdown import table, text
+from openmmlo.writing import write_aside
+
+PAGE = "experiments.md"
+IMAGES = "images"
+
+_LAYOUTS: Mapping[Layout, Callable[[Experiment, Numbers], list[str]]] = {
+    "scores": scores,
+    "geometry": geometry,
+    "inputs": inputs,
+}
+
+_PLOTS = {
+    "baselines": (
+        ("experiments-groups.svg", "Accuracy on many-, medium- and few-shot classes by method"),
+        ("experiments-ood.svg", "Accuracy against OOD detection by method"),
+    ),
+    "table-6": (("experiments-kappa.svg", "Accuracy over the concentration"),),
+}
+
+
+@dataclass(frozen=True)
+class Written:
+    """The files that were written, and the jobs that the page lacks."""
+
+    page: Path
+    images: tuple[Path, ...]
+    missing: tuple[str, ...]
+
+
+def write(
+    out: Path,
+    docs: Path = Path("docs"),
+    seeds: Sequence[int] = (0, 1, 2),
+    *,
+    data: Path | None = None,
+    experiments: Sequence[Experiment] = EXPERIMENTS,
+    resamples: int = RESAMPLES,
+    **values: Any,
+) -> Written:
+    """Write ``experiments.md`` and its pictures from what is finished; the same results give the same bytes.
+
+    Args:
+        out: folder of ``openmmlo experiments run``.
+        docs: where the page goes; pictures into its folder ``images``.
+        values: benchmark, device and changes, as of :func:`openmmlo.experiments.run.run`.
+
+    Raises:
+        DataError: nothing is finished, or something finished is damaged.
+    """
+    out = out.expanduser().absolute()
+    folder = data.expanduser().absolute() if data is not None else data_folder(out)
+    jobs = jobs_of(runs_of(experiments), seeds, setting(out, folder, **values))
+    numbers = read_numbers(jobs, resamples)
+    if not numbers.measured:
+        raise DataError(f"{out} holds no finished run. openmmlo experiments run --out {out.name} trains them.")
+    (docs / IMAGES).mkdir(parents=True, exist_ok=True)
+    drawn = pictures(numbers)
+    for name, content in drawn.items():
+        write_aside(docs / IMAGES / name, content)
+    write_aside(docs / PAGE, page(out, jobs, numbers, experiments, list(drawn)))
+    return Written(docs / PAGE, tuple(docs / IMAGES / name for name in drawn), numbers.missing)
+
+
+def page(
+    out: Path, jobs: Sequence[Job], numbers: Numbers, experiments: Sequence[Experiment], drawn: Sequence[str]
+) -> str:
+    """The page as Markdown."""
+    blocks = ["# Experiments", _HEAD, *_what(out, jobs, numbers), "## Budget", TUNING, spent(jobs), departures(jobs)]
+    for experiment in experiments:
+        blocks += [f"## {experiment.title}", experiment.question]
+        found = _LAYOUTS[experiment.layout](experiment, numbers)
+        blocks += found or ["Not run yet."]
+        blocks += [f"![{what}]({IMAGES}/{name})" for name, what in _PLOTS.get(experiment.name, ()) if name in drawn]
+        blocks += experiment.remarks
+    blocks += [*_detectors(experiments, numbers), "## Where each number comes from", *_origin(numbers)]
+    return "\n\n".join(blocks) + "\n"
+
+
+_HEAD = """<!-- Written by openmmlo experiments write; changes by hand are lost. -->
+
+```bash
+openmmlo experiments run --out experiments        # hours; killed at any moment, the same command goes on
+openmmlo experiments status --out experiments
+openmmlo experiments write --out experiments      # this page and its pictures, from what is finished
+```
+
+What is said here follows from the numbers by rule; nothing is chosen by hand. **±** is the standard deviation over
+seeds (N − 1). Intervals are 95 % intervals of paired differences: the same resampled test images for both, and seeds
+drawn anew as well (three of them, so that intervals are rough). The best of a column is bold only where the interval
+of its lead over the second best excludes zero. With that many comparisons some intervals miss zero by chance alone."""
+
+
+def _what(out: Path, jobs: Sequence[Job], numbers: Numbers) -> list[str]:
+    """Benchmark, machine, time, and what is missing."""
+    finished = len(jobs) - len(numbers.missing)
+    seeds = sorted({job.seed for job in jobs})
+    past = sessions(out)
+    machines = dict.fromkeys(
+        f"{item['machine']['cores']} cores of a {item['machine']['processor']} processor" for item in past
+    )
+    wall = sum(item["seconds"] for item in past)
+    lines = [
+        f"{finished} of {len(jobs)} runs: {len(jobs) // len(seeds)} recipes with seeds "
+        f"{', '.join(map(str, seeds))}, trained and evaluated on {', '.join(machines) or 'an unknown machine'} in "
+        f"{wall / 3600:.2f} hours of wall time ({len(past)} sessions)."
+    ]
+    predictions = any_predictions(numbers)
+    if predictions is not None:
+        sets = ", ".join(f"{item.name} {item.rows:,}" for item in predictions.sets)
+        lines.append(
+            f"Benchmark: {predictions.benchmark}, version {predictions.version} ({len(predictions.classes)} classes; "
+            f"images: {sets}). *many*, *medium*, *few*: over 100, 20 to 100, under 20 training images. OOD is AUROC in "
+            "%, the mean over the OOD sets."
+        )
+    if numbers.missing:
+        lines.append(f"**Missing**, and not in these tables: {', '.join(numbers.missing)}.")
+    return ["## What was run", *lines]
+
+
+def _detectors(experiments: Sequence[Experiment], numbers: Numbers) -> list[str]:
+    """AUROC by every detector, for the first experiment."""
+    predictions = any_predictions(numbers)
+    if predictions is None:
+        return []
+    shown = [item for item in columns(predictions, DETECTORS) if item.key[2:]]
+    if not shown:
+        return []
+    rows = experiments[0].rows
+    return ["## OOD detection by detector", score_table(rows, numbers, shown)]
+
+
+def _origin(numbers: Numbers) -> list[str]:
+    """A line a run and seed: recipe, digests and time."""
+    rows = []
+    for measured in numbers.measured.values():
+        for item in measured.seeds:
+            rows.append((
+                f"`{item.job.run.name}`", str(item.job.seed), *(_short(item, name) for name in ("recipe", "weights")),
+                _predicted(item), f"{sum(item.record['seconds'].values()):,.0f}",
+            ))  # fmt: skip
+    return [
+        "The first 12 characters of SHA-256 digests; whole ones stand in `training.json` of each checkpoint, in each "
+        "`result.json`, and on the leaderboard. The recipe's digest covers every key that decides the weights, the "
+        "seed among them.",
+        table(("run", "seed", "recipe", "weights", "predictions", "seconds"), rows),
+        _versions(numbers),
+    ]
+
+
+def _short(item: Seeded, name: str) -> str:
+    return f"`{item.training['digests'][name][:12]}`"
+
+
+def _predicted(item: Seeded) -> str:
+    return f"`{item.results['images']['digests']['predictions'][:12]}`" if "images" in item.results else "–"
+
+
+def _versions(numbers: Numbers) -> str:
+    first = next(item for own in numbers.measured.values() for item in own.seeds)
+    versions = first.training.get("versions", {})
+    return f"Versions: {', '.join(f'{text(name)} {text(value)}' for name, value in versions.items())}."

@@ -1,0 +1,153 @@
+"""Numbers come in; pictures as SVG go out, which are read on a light page and on a dark one."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from openmmlo.evaluate.metrics.accuracy import GROUPS
+from openmmlo.experiments.numbers import Numbers, spread
+from openmmlo.experiments.plan import BASELINES, TABLE_6, Experiment, Row
+from openmmlo.experiments.tables import any_predictions, columns
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+GREY = "#808080"
+COLOURS = {"many": "#3b82c4", "medium": "#c98a1b", "few": "#d0504d", "all": "#3b9d6d"}
+"""Of middling lightness: each stands out from white and from black."""
+
+_SETTINGS: Mapping[str, Any] = {
+    "svg.fonttype": "none", "svg.hashsalt": "openmmlo", "font.family": "sans-serif", "font.size": 9,
+    "text.color": GREY, "axes.labelcolor": GREY, "axes.edgecolor": GREY, "xtick.color": GREY, "ytick.color": GREY,
+}  # fmt: skip
+
+
+def pictures(numbers: Numbers) -> dict[str, str]:
+    """File name -> SVG text; a picture of which nothing is finished is left out."""
+    import matplotlib
+
+    found = {}
+    with matplotlib.rc_context(dict(_SETTINGS)):
+        for name, draw in _PICTURES.items():
+            figure = draw(numbers)
+            if figure is not None:
+                figure.patch.set_alpha(0)
+                text = io.StringIO()
+                figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
+                found[name] = "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
+    return found
+
+
+def groups(numbers: Numbers) -> Figure | None:
+    """Many, medium and few of every baseline, a line each, the best on few at the top."""
+    keys = _keys(numbers)
+    rows = _with_values(BASELINES, numbers, [keys[name] for name in GROUPS] if keys else [])
+    if not rows:
+        return None
+    rows.sort(key=lambda item: float(np.mean(item[1][-1])))
+    figure, axis = _figure(7.2, 1.1 + 0.26 * len(rows))
+    for place, (_, values) in enumerate(rows):
+        means = [100 * float(np.mean(item)) for item in values]
+        axis.plot([min(means), max(means)], [place, place], color=GREY, linewidth=0.8, alpha=0.5, zorder=1)
+    for number, name in enumerate(GROUPS):
+        _points(axis, [item[1][number] for item in rows], np.arange(len(rows)), COLOURS[name], name)
+    axis.set_yticks(range(len(rows)), [row.label for row, _ in rows])
+    axis.set_xlabel("accuracy in %, mean and deviation over seeds")
+    axis.legend(frameon=False, ncols=3, loc="lower right", bbox_to_anchor=(1, 1), borderpad=0, labelcolor=GREY)
+    return figure
+
+
+def trade_off(numbers: Numbers) -> Figure | None:
+    """Accuracy of every baseline against its AUROC; labels stand at the right, where they do not meet."""
+    keys = _keys(numbers)
+    if not keys or "OOD knn" not in keys:
+        return None
+    rows = _with_values(BASELINES, numbers, [keys["all"], keys["OOD knn"]])
+    if not rows:
+        return None
+    points = np.array([[100 * float(np.mean(item)) for item in values] for _, values in rows])
+    figure, axis = _figure(7.2, 1.2 + 0.24 * len(rows))
+    axis.scatter(points[:, 0], points[:, 1], s=22, color=COLOURS["many"], zorder=3)
+    order = np.argsort(points[:, 1], kind="stable")
+    low, high = axis.get_ylim()
+    places = np.linspace(low, high, len(rows) + 2)[1:-1] if len(rows) > 1 else points[:, 1]
+    right = axis.get_xlim()[1]
+    for place, index in zip(places, order, strict=True):
+        axis.annotate(
+            rows[index][0].label, points[index], xytext=(right, place), va="center", fontsize=8, annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": GREY, "alpha": 0.35, "linewidth": 0.6, "shrinkA": 2, "shrinkB": 3},
+        )  # fmt: skip
+    axis.set_ylim(low, high)
+    axis.set_xlim(right=right)
+    axis.set_xlabel("accuracy on all classes in %")
+    axis.set_ylabel("AUROC by k-NN in %")
+    return figure
+
+
+def kappa(numbers: Numbers) -> Figure | None:
+    """Accuracy over the concentration; the trainable one stands by itself."""
+    keys = _keys(numbers)
+    rows = _with_values(TABLE_6, numbers, [keys["all"], keys["few"]] if keys else [])
+    if not rows:
+        return None
+    figure, axis = _figure(5.4, 3.2)
+    labels = [row.label.removeprefix("κ = ").removeprefix("κ ") for row, _ in rows]
+    fixed = [place for place, label in enumerate(labels) if label.isdigit()]
+    for number, name in enumerate(("all", "few")):
+        means = [100 * float(np.mean(values[number])) for _, values in rows]
+        axis.plot(fixed, [means[place] for place in fixed], color=COLOURS[name], linewidth=1.4, alpha=0.6)
+        _points(axis, [item[1][number] for item in rows], np.arange(len(rows)), COLOURS[name], name, upright=True)
+    axis.set_xticks(range(len(rows)), labels)
+    axis.set_xlabel("κ in pre-training and class layer")
+    axis.set_ylabel("accuracy in %")
+    axis.legend(frameon=False, labelcolor=GREY)
+    return figure
+
+
+def _keys(numbers: Numbers) -> dict[str, Any]:
+    predictions = any_predictions(numbers)
+    return {} if predictions is None else {item.heading: item.key for item in columns(predictions)}
+
+
+def _with_values(experiment: Experiment, numbers: Numbers, keys: Sequence[Any]) -> list[tuple[Row, list[list[float]]]]:
+    found = []
+    for row in experiment.rows:
+        measured = numbers.measured.get(row.run.name)
+        values = [measured.values(key) for key in keys] if measured is not None else []
+        if values and all(values):
+            found.append((row, values))
+    return found
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axis = figure.subplots()
+    axis.patch.set_alpha(0)
+    axis.grid(color=GREY, alpha=0.2, linewidth=0.6)
+    axis.set_axisbelow(True)
+    axis.spines[["top", "right"]].set_visible(False)
+    return figure, axis
+
+
+def _points(
+    axis: Any, values: Sequence[Sequence[float]], places: Any, colour: str, label: str, upright: bool = False
+) -> None:
+    """Means with deviations over seeds, where there are several."""
+    means, deviations = zip(*(spread(item) for item in values), strict=True)
+    centres = 100 * np.asarray(means)
+    spans = 100 * np.array([value or 0.0 for value in deviations])
+    x, y, bars = (places, centres, {"yerr": spans}) if upright else (centres, places, {"xerr": spans})
+    axis.errorbar(x, y, **bars, fmt="o", markersize=4.5, color=colour, ecolor=colour, elinewidth=1, label=label)
+
+
+_PICTURES: Mapping[str, Callable[[Numbers], Figure | None]] = {
+    "experiments-groups.svg": groups,
+    "experiments-ood.svg": trade_off,
+    "experiments-kappa.svg": kappa,
+}

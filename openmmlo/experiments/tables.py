@@ -1,0 +1,163 @@
+"""Numbers come in; rows of Markdown cells and sentences that follow from them go out. Nothing is written by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from openmmlo.evaluate.metrics.accuracy import GROUPS
+from openmmlo.evaluate.predictions import Predictions
+from openmmlo.evaluate.resampling import Key
+from openmmlo.experiments.numbers import Difference, Measured, Numbers, spread
+from openmmlo.experiments.plan import EXPECTED, Experiment, Row
+from openmmlo.markdown import table, text
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+DASH = "–"
+STAR = "\\*"
+SHOWN = ("msp", "knn")
+"""Detectors of the large tables: one that reads the class layer, one that reads features."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A metric as a table shows it; ``higher`` is which way is better."""
+
+    heading: str
+    key: Key
+    higher: bool = True
+
+
+def columns(predictions: Predictions, detectors: Sequence[str] = SHOWN) -> list[Column]:
+    """Accuracy on the test set and its shot groups, on sets in other domains, calibration; then AUROC by detector."""
+    test = predictions.by_role("test")[0].name
+    found = [Column("all", (test, "top1_classes")), *(Column(group, (test, group)) for group in GROUPS)]
+    found += [Column(item.name, (item.name, "top1_classes")) for item in predictions.by_role("shifted")]
+    found.append(Column("ECE", (test, "calibration_error"), higher=False))
+    outside = [item.name for item in predictions.by_role("ood") if item.rows]
+    of = "mean all" if len(outside) > 1 else (outside or [""])[0]
+    return found + [Column(f"OOD {name}", (of, name, "auroc")) for name in detectors if outside]
+
+
+def headline(predictions: Predictions) -> dict[str, Column]:
+    """The columns that differences are given for: all, few, and AUROC by the two detectors."""
+    return {item.heading: item for item in columns(predictions) if item.heading in {"all", "few"} or item.key[2:]}
+
+
+def any_predictions(numbers: Numbers) -> Predictions | None:
+    """Of whichever run is scored; all of them are of the same sets."""
+    found = (item.predictions for own in numbers.measured.values() for item in own.seeds)
+    return next((item for item in found if item is not None), None)
+
+
+def score_table(rows: Sequence[Row], numbers: Numbers, shown: Sequence[Column]) -> str:
+    """Mean ± deviation over seeds; the best of a column in bold where it is told apart from the second best."""
+    cells = {row.label: [_cell(numbers.measured.get(row.run.name), column) for column in shown] for row in rows}
+    for place, column in enumerate(shown):
+        best = separated_best(rows, numbers, column)
+        if best is not None:
+            cells[best.label][place] = f"**{cells[best.label][place]}**"
+    return table(("%", *(item.heading for item in shown)), [(text(row.label), *cells[row.label]) for row in rows])
+
+
+def separated_best(rows: Sequence[Row], numbers: Numbers, column: Column) -> Row | None:
+    """The best row of a column, where the interval of its lead over the second best excludes zero."""
+    means = {}
+    for row in rows:
+        measured = numbers.measured.get(row.run.name)
+        if measured is not None and measured.values(column.key):
+            means[row] = float(np.mean(measured.values(column.key)))
+    ranked = sorted(means, key=means.__getitem__, reverse=column.higher)
+    if len(ranked) < 2:
+        return None
+    lead = numbers.difference(ranked[0].run, ranked[1].run, column.key)
+    return ranked[0] if lead is not None and lead.told_apart else None
+
+
+def difference_table(experiment: Experiment, numbers: Numbers, shown: Sequence[Column]) -> str:
+    """Each row less its reference, with intervals; a star where zero is excluded."""
+    found = []
+    for row in experiment.rows:
+        reference = experiment.reference(row)
+        if reference is not None:
+            gaps = [numbers.difference(row.run, reference.run, column.key) for column in shown]
+            found.append((f"{text(row.label)} − {text(reference.label)}", *map(shown_difference, gaps)))
+    return table(("points", *(item.heading for item in shown)), found)
+
+
+def shown_difference(found: Difference | None, factor: float = 100) -> str:
+    """``+3.2 (+1.1 to +5.2)*``, in percentage points unless another factor is given."""
+    if found is None:
+        return DASH
+    value, low, high = (factor * number for number in (found.value, found.low, found.high))
+    return f"{value:+.1f} ({low:+.1f} to {high:+.1f})" + (STAR if found.told_apart else "")
+
+
+def conclusions(experiment: Experiment, numbers: Numbers, shown: Sequence[Column]) -> list[str]:
+    """For every column: which rows lie above their reference, which below, and which are not told apart from it."""
+    found = []
+    for column in shown:
+        above, below, neither = [], [], []
+        for row in experiment.rows:
+            reference = experiment.reference(row)
+            gap = None if reference is None else numbers.difference(row.run, reference.run, column.key)
+            if gap is not None:
+                (neither if not gap.told_apart else above if gap.value > 0 else below).append(text(row.label))
+        parts = [
+            f"{what}: {', '.join(names)}" for what, names in
+            (("higher", above), ("lower", below), ("not told apart", neither)) if names
+        ]  # fmt: skip
+        if parts:
+            found.append(f"- *{column.heading}* — {'; '.join(parts)}.")
+    return found
+
+
+def expectations(experiment: Experiment, numbers: Numbers, few: Column | None) -> list[str]:
+    """Whether the methods that should beat the reference on few-shot accuracy do so by more than the interval."""
+    found = []
+    for row in experiment.rows:
+        reference = experiment.reference(row)
+        if few is not None and reference is not None and row.label in EXPECTED:
+            gap = numbers.difference(row.run, reference.run, few.key)
+            answer = "not run yet" if gap is None else "yes" if gap.low > 0 else "no"
+            found.append(f"- {text(row.label)}: **{answer}**, {shown_difference(gap)}")
+    return found
+
+
+def scores(experiment: Experiment, numbers: Numbers) -> list[str]:
+    """What is better where, by how much, and what follows; blocks of Markdown, none where nothing is finished."""
+    predictions = any_predictions(numbers)
+    if predictions is None:
+        return []
+    shown, differing = columns(predictions), headline(predictions)
+    blocks = [score_table(experiment.rows, numbers, shown)]
+    blocks += [_reference_line(experiment), difference_table(experiment, numbers, list(differing.values()))]
+    expected = expectations(experiment, numbers, differing.get("few"))
+    if expected:
+        blocks += ["Do the methods that should help the few-shot classes do so, by more than the interval?",
+                   "\n".join(expected)]  # fmt: skip
+    said = conclusions(experiment, numbers, list(differing.values()))
+    return [*blocks, *(["\n".join(said)] if said else [])]
+
+
+def _reference_line(experiment: Experiment) -> str:
+    whom = "the row above" if experiment.against == "above" else text(experiment.against)
+    return (
+        f"Differences to {whom}, in percentage points, with 95 % intervals over test images and seeds (\\*: without 0):"
+    )
+
+
+def _cell(measured: Measured | None, column: Column) -> str:
+    return DASH if measured is None else percent(measured.values(column.key))
+
+
+def percent(values: Sequence[float]) -> str:
+    """Mean ± deviation in percent; a dash for no value."""
+    if not values:
+        return DASH
+    mean, deviation = spread(values)
+    return f"{100 * mean:.1f}" if deviation is None else f"{100 * mean:.1f} ± {100 * deviation:.1f}"
