@@ -133,8 +133,8 @@ def read_table(value: Any, where: str) -> ReportedTable:
 
 
 _ROW = (
-    "name", "method", "variant", "backbone", "benchmark", "protocol", "setting", "metrics", "unit", "convention", "remarks",
-    "method_key",
+    "name", "method", "variant", "backbone", "benchmark", "protocol", "setting", "metrics", "unit", "convention",
+    "remarks", "method_key",
 )  # fmt: skip
 
 
