@@ -12,12 +12,14 @@ import torch.multiprocessing as multiprocessing
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from openmmlo.losses import make_feature_loss
 from openmmlo.models.thp.architectures import config_for
 from openmmlo.models.thp.configuration import ThpConfig
 from openmmlo.models.thp.model import ThpModel
 from openmmlo.train.batch import Batch, sample_keys
 from openmmlo.train.objectives.finetune import Finetuning
 from openmmlo.train.objectives.pretrain import Pretraining
+from openmmlo.train.objectives.two_views import TwoViews
 from openmmlo.train.state import StepState
 
 CLS, SEP, FIRST_WORD, WORDS = 2, 3, 7, 60
@@ -102,7 +104,29 @@ def finetuning(**options: Any) -> Finetuning:
     return Finetuning(model, **{"momentum": 0.9} | options)
 
 
-OBJECTIVES: dict[str, Callable[..., Any]] = {"pretrain": pretraining, "finetune": finetuning}
+class Doubled(TwoViews):
+    """Makes the second view of each row itself: the first, half as bright."""
+
+    def forward(self, batch: Batch, state: StepState) -> dict[str, Tensor]:
+        return super().forward(doubled(batch), state)
+
+
+def doubled(batch: Batch) -> Batch:
+    twice = (torch.cat([part, part]) for part in (batch.tokens, batch.mask, batch.labels))
+    keys = torch.cat([batch.keys, batch.keys])
+    return Batch(torch.cat([batch.pixels, batch.pixels / 2]), *twice, batch.sample_ids * 2, keys)
+
+
+def two_views(loss: str = "supcon", **options: Any) -> Doubled:
+    model = small_model(classes=4, head="cosine", reads="image")
+    return Doubled(model, make_feature_loss(loss, 4, 8, options), width=8)
+
+
+OBJECTIVES: dict[str, Callable[..., Any]] = {
+    "pretrain": pretraining,
+    "finetune": finetuning,
+    "two-views": two_views,
+}
 
 
 Run = tuple[str, dict[str, Any]]

@@ -20,6 +20,7 @@ from openmmlo.train.feed import PairFeed
 from openmmlo.train.logs import TrainingProgress
 from openmmlo.train.objective import Objective
 from openmmlo.train.objectives import OBJECTIVES
+from openmmlo.train.objectives.two_views import VIEWS
 from openmmlo.train.order import Drawn
 from openmmlo.train.outcome import Outcome, file_digest, files_digest
 from openmmlo.train.posthoc import open_posthoc
@@ -172,7 +173,7 @@ class FinetuneTask:
     @property
     def views(self) -> int:
         """Two, where an objective compares them."""
-        return 1 if self.recipe.objective == "classification" else 2
+        return 1 if self.recipe.objective == "classification" else VIEWS
 
     @property
     def method(self) -> dict[str, str]:

@@ -40,7 +40,7 @@ def test_the_search_finds_recipes() -> None:
     assert {"miniature"} | sets <= set(recipe_names("building"))
     released = {f"{name}-released" for name in sets - {"cifar100-lt"}}
     assert {"thp-mini"} | sets | released <= set(recipe_names("pretrain"))
-    assert {"thp-mini", "imagenet-lt-only-finetuning"} | sets | released <= set(recipe_names("finetune"))
+    assert {"thp-mini", "tiny-ce", "imagenet-lt-only-finetuning"} | sets | released <= set(recipe_names("finetune"))
     assert {recipe.parts[0] for recipe in RECIPES} == {"building", *TRAINING}
 
 
@@ -112,7 +112,7 @@ def test_a_learnt_scale_gets_where_it_is_needed(name: str) -> None:
 @pytest.mark.parametrize("recipe", [recipe for recipe in RECIPES if recipe.parts[0] in TRAINING], ids=str)
 def test_a_batch_parts_over_the_hardware_that_a_recipe_names(recipe: Path) -> None:
     found = construct(TRAINING[recipe.parts[0]], values_of(recipe), recipe.stem)
-    (hardware,) = re.findall(r"^# Hardware: +(\w+) (?:GPUs?|CPU cores)", (ROOT / recipe).read_text(), re.MULTILINE)
+    (hardware,) = re.findall(r"^# Hardware: +(\w+) (?:GPUs?|CPU cores?)", (ROOT / recipe).read_text(), re.MULTILINE)
     order = Order(10**6, found.batch_size, found.accumulation, 0)
     order.check_processes({"one": 1, "two": 2, "four": 4}[hardware])
 
@@ -120,17 +120,53 @@ def test_a_batch_parts_over_the_hardware_that_a_recipe_names(recipe: Path) -> No
 @pytest.mark.parametrize("name", recipe_names("finetune"))
 def test_fine_tuning_starts_where_a_recipe_of_pre_training_ends(name: str) -> None:
     found = construct(FinetuneRecipe, load_recipe("finetune", name), name)
-    if found.weights.startswith("timm:"):
+    if found.weights == "none" or found.weights.startswith("timm:"):
         return
     if found.weights == "thp-mini-pretrained":  # the one that comes along
         before = NAMES[found.weights]
     else:
         folder, kind, before = Path(found.weights).parts
-        assert (folder, kind) == ("trained", "pretrain")
+        assert folder == "trained"
+        if kind == "finetune":
+            of_second_stage(found, construct(FinetuneRecipe, load_recipe("finetune", before), before))
+            return
+        assert kind == "pretrain"
     start = construct(PretrainRecipe, load_recipe("pretrain", before), before)
-    assert start.data == found.data
+    assert (start.data, start.split) == (found.data, found.split)
     places = start.text_length if start.text_weights == "none" else config_for(start.model).text_length
     assert found.text_length <= places
+
+
+def of_second_stage(found: FinetuneRecipe, start: FinetuneRecipe) -> None:
+    """Starts from a classifier of the same data and shape, and reads what that one did."""
+    assert found.trains != "all" or found.steps == 0
+    for name in ("data", "split", "validation_split", "validation_share", "model", "experts", "reads", "text_length"):
+        assert getattr(found, name) == getattr(start, name), name
+    if found.trains != "classifier":
+        assert found.head == start.head
+
+
+TINY = [name for name in recipe_names("finetune") if name.startswith("tiny-")]
+BUDGET = (
+    "data", "split", "validation_share", "batch_size", "epochs", "lr", "min_lr", "warmup_steps", "weight_decay",
+    "clip_norm", "precision", "augmentation", "dropout",
+)  # fmt: skip
+"""What baselines that are compared have in common."""
+
+
+def test_baselines_that_are_compared_have_one_budget() -> None:
+    recipes = {name: construct(FinetuneRecipe, load_recipe("finetune", name), name) for name in TINY}
+    scratch = [recipe for recipe in recipes.values() if recipe.weights == "none"]
+    assert len(scratch) >= 12
+    assert len({tuple(getattr(recipe, name) for name in BUDGET) for recipe in scratch}) == 1
+    family = [recipe for recipe in recipes.values() if recipe.weights.startswith("trained/pretrain/")]
+    assert len(family) >= 8
+    assert len({tuple(getattr(recipe, name) for name in BUDGET if name != "split") for recipe in family}) == 1
+    assert {(recipe.head_scale_start, recipe.scale_lr_factor) for recipe in family} == {(8.0, 10.0)}
+    before = {name: load_recipe("pretrain", name) for name in recipe_names("pretrain") if name.startswith("tiny-")}
+    assert len(before) >= 6
+    differing = {key for key in before["tiny-thp"] if len({str(item[key]) for item in before.values()}) > 1}
+    assert differing == {"similarity", "kappa", "trainable_kappa", "split"}
 
 
 @pytest.mark.parametrize("recipe", [recipe for recipe in RECIPES if recipe.parts[0] in TRAINING], ids=str)

@@ -149,6 +149,31 @@ def test_a_sample_that_is_drawn_again_and_again_is_never_seen_the_same(folder: P
     assert not any(torch.equal(one, other) for at, one in enumerate(views) for other in views[:at])
 
 
+def test_two_views_of_each_image_share_all_but_their_pixels(folder: Path) -> None:
+    """The first views are those of a feed of one; the second ones are others, the same whoever reads them."""
+    feed = feed_of(folder)
+    twice = dataclasses.replace(feed, views=2)
+    for one, two in zip(feed.training(0, 5, 0, 1, CPU), twice.training(0, 5, 0, 1, CPU), strict=True):
+        assert len(two) == 8
+        assert two.sample_ids == one.sample_ids * 2
+        assert torch.equal(two.pixels[:4], one.pixels)
+        assert not any(torch.equal(a, b) for a, b in zip(two.pixels[:4], two.pixels[4:], strict=True))
+        for name in ("tokens", "mask", "labels", "keys"):
+            assert torch.equal(getattr(two, name), torch.cat([getattr(one, name)] * 2))
+    parts = [list(twice.training(0, 5, rank, 2, CPU)) for rank in (0, 1)]
+    for whole, *halves in zip(twice.training(0, 5, 0, 1, CPU), *parts, strict=True):
+        seen = [half.pixels[view : view + 2] for view in (0, 2) for half in halves]
+        assert torch.equal(whole.pixels, torch.cat(seen))
+
+
+def test_unaugmented_training_pairs_come_once_in_their_order(folder: Path) -> None:
+    feed = feed_of(folder)
+    batches = list(feed.unaugmented(CPU))
+    assert [sample_id for batch in batches for sample_id in batch.sample_ids] == list(feed.pairs.sample_ids)
+    transform = PillowTransform((16, 16), None, "bicubic", MEAN, STD)
+    assert torch.equal(batches[0].pixels[0], transform(decode(jpeg(5, 30, 20)).image))
+
+
 def test_validation_is_whole_unaugmented_and_the_same_for_any_number_of_processes(folder: Path) -> None:
     feed = feed_of(folder)
     batches = list(feed.validation(0, 1, CPU))

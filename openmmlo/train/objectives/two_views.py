@@ -25,6 +25,8 @@ CLASS_LAYER = ("head.centres", "head.scale", "head.bias", "head.concentrations",
 class TwoViews(nn.Module):
     """A loss of unit features, which a projection of its own makes from what the class layer reads.
 
+    A batch has two rows an image: first views, then second views.
+
     The features that are kept are those before the projection (Khosla et al., arXiv:2004.11362, section 3), so the
     projection is left behind with the objective, and the class layer is not trained: nearest class means make one
     afterwards. Images are read without a caption.
@@ -82,7 +84,8 @@ class TwoViews(nn.Module):
     def forward(self, batch: Batch, state: StepState) -> dict[str, Tensor]:
         """``loss``, and its parts where it has any, of the global batch, which every process computes."""
         units = functional.normalize(self.projection(self.features(batch)).float(), dim=1)
-        found = self.loss(gathered_with_gradient(units, state), gathered(batch.labels, state))
+        rows = gathered_with_gradient(units, state)
+        found = self.loss(by_view(rows, state.world), by_view(gathered(batch.labels, state), state.world))
         if isinstance(found, Tensor):
             return {"loss": found}
         return {name: value if name == "loss" else value.detach() for name, value in found._asdict().items()}
@@ -107,3 +110,12 @@ class TwoViews(nn.Module):
         paired = same.any(dim=1) & (batch.labels >= 0)
         right = same.gather(1, similar.argmax(dim=1, keepdim=True))[:, 0]
         return {"neighbour": (float((right & paired).sum()), int(paired.sum()))}
+
+
+def by_view(rows: Tensor, world: int) -> Tensor:
+    """(B, ...) of several processes, each its first views and then its second ones -> all first views, then all others.
+
+    So the rows are in the order of one process, which a loss that takes them one after the other depends on.
+    """
+    of_each = rows.reshape(world, VIEWS, len(rows) // (world * VIEWS), *rows.shape[1:])
+    return of_each.transpose(0, 1).reshape(rows.shape)
