@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from openmmlo.errors import ConfigError
 from openmmlo.losses.precision import widened
+from openmmlo.spherical.similarity import unit_cosines
 
 
 class CiderLoss(NamedTuple):
@@ -76,7 +77,7 @@ class CIDER(nn.Module):
         prototypes = moved(self.prototypes.to(rows.dtype), rows, targets, self.momentum)
         if self.training:
             self.prototypes = prototypes.detach().to(self.prototypes.dtype)
-        likeness = rows @ prototypes.detach().T / self.temperature
+        likeness = unit_cosines(rows, prototypes.detach()) / self.temperature
         compactness = functional.cross_entropy(likeness, targets)
         dispersion = self.dispersion(prototypes)
         return CiderLoss(self.weight * compactness + dispersion, compactness, dispersion)
@@ -85,7 +86,7 @@ class CIDER(nn.Module):
         """(C, D) unit -> scalar. C x C numbers are in memory."""
         classes = len(prototypes)
         itself = torch.eye(classes, dtype=torch.bool, device=prototypes.device)
-        likeness = (prototypes @ prototypes.T / self.temperature).masked_fill(itself, -math.inf)
+        likeness = (unit_cosines(prototypes, prototypes) / self.temperature).masked_fill(itself, -math.inf)
         return (likeness.logsumexp(dim=1) - math.log(classes - 1)).mean()
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from openmmlo.errors import ConfigError
 from openmmlo.losses.precision import widened
+from openmmlo.spherical.similarity import unit_cosines
 
 
 class SupCon(nn.Module):
@@ -36,7 +37,7 @@ class SupCon(nn.Module):
     def forward(self, features: Tensor, targets: Tensor) -> Tensor:
         rows = widened(features)
         itself = torch.eye(len(rows), dtype=torch.bool, device=rows.device)
-        logits = (rows @ rows.T / self.temperature).masked_fill(itself, -math.inf)
+        logits = (unit_cosines(rows, rows) / self.temperature).masked_fill(itself, -math.inf)
         pairs = (targets[:, None] == targets[None, :]) & ~itself
         nats = (logits.logsumexp(dim=1, keepdim=True) - logits).masked_fill(~pairs, 0.0).sum(dim=1)
         others = pairs.sum(dim=1)
