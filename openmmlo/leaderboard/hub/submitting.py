@@ -1,208 +1,114 @@
-"""Predictions go to a data set of whoever submits, at a commit to be named; the submission is proposed to a board.
+"""``openmmlo submit --hub``: results come in; their predictions lie on the Hub, and a pull request awaits the board.
 
-The pull request of an entry is opened once and found again by every later run: an entry that changed is committed to
-it, one that did not is left alone.
+Everything is looked at before anything is sent: a submission that a board would refuse uploads nothing. Done twice with
+the same results it sends nothing and names the same commit and the same pull request.
 """
 
 from __future__ import annotations
 
-import hashlib
-import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from openmmlo.building.publishing import transfer
-from openmmlo.building.publishing.hub import Connection, Patience, quiet_client
-from openmmlo.building.publishing.staging import Upload
-from openmmlo.errors import DataError, HubError, PublishRefused
-from openmmlo.leaderboard.hub import sending
-from openmmlo.leaderboard.hub.opening import BOARD_FILES
+from openmmlo.building.publishing.hub import Patience, checked_repo
+from openmmlo.errors import SubmissionRefused
+from openmmlo.leaderboard.board import Board
+from openmmlo.leaderboard.hub.places import PUBLISHED
+from openmmlo.leaderboard.hub.proposing import Proposed, propose
+from openmmlo.leaderboard.hub.uploading import Uploaded, predictions_path, upload_predictions
+from openmmlo.leaderboard.submission import Place, Submission, read_submission
+from openmmlo.leaderboard.submit import About, Proposal, read_evaluated, submit
 from openmmlo.progress import Progress
 
-MAIN = "main"
-CARD = "README.md"
-_ALIVE = frozenset({"draft", "open"})
-_LOOKED_AT = 500  # commits in which an earlier upload of the same predictions is searched
-
-_CARD = """---
-pretty_name: Predictions for the OpenMMlo leaderboard
-viewer: false
-tags:
-- openmmlo
-- long-tailed-recognition
-- out-of-distribution-detection
----
-
-# Predictions for the OpenMMlo leaderboard
-
-One parquet file for each run, named by its SHA-256, as `openmmlo eval` wrote it. Submissions name them with the commit
-at which they lie; `openmmlo score FILE` computes every number again.
-"""
+NOT_YET = "0" * 40
+"""Stands in a dry run for the commit that an upload would make."""
 
 
-@dataclass(frozen=True)
-class Uploaded:
-    """Where predictions lie: in ``repo`` at commit ``revision``, each file under a path of its own.
+@dataclass(frozen=True, eq=False)
+class HubSubmission:
+    """What a submission through the Hub did, or would do.
 
     Attributes:
-        paths: SHA-256 -> path there.
-        sent_files, sent_bytes: that were not there before.
+        proposal: the submission, and how it differs from what the board that was looked at has.
+        to: ``owner/name`` of the board that it is proposed to.
+        uploaded, proposed: None after a dry run.
     """
 
-    repo: str
-    revision: str
-    url: str
-    paths: Mapping[str, str]
-    sent_files: int = 0
-    sent_bytes: int = 0
+    proposal: Proposal
+    to: str
+    uploaded: Uploaded | None
+    proposed: Proposed | None
 
 
-@dataclass(frozen=True)
-class Proposed:
-    """The pull request that brings a submission to a board.
-
-    Attributes:
-        number, url: None and the board's page where the board holds the very same submission already.
-        opened: by this call.
-        changed: whether this call sent anything.
-    """
-
-    repo: str
-    url: str
-    number: int | None
-    opened: bool
-    changed: bool
-
-
-def predictions_path(sha256: str) -> str:
-    """Where predictions with this digest lie, on a board and in a data set of predictions alike."""
-    return f"predictions/{sha256}.parquet"
-
-
-def upload_predictions(
-    files: Sequence[Path],
+def submit_through_hub(
+    results: Sequence[Path],
+    about: About,
+    board: Board,
     repo: str,
     *,
-    title: str,
+    date: str | None = None,
+    dry_run: bool = False,
     patience: Patience | None = None,
     progress: Progress | None = None,
-) -> Uploaded:
-    """Bring predictions to a data set, made where there is none; what is there is not sent again.
+) -> HubSubmission:
+    """Upload predictions to one's own data set and propose the submission to a board.
 
     Args:
-        repo: ``owner/name``, of one's own or of one's organisation.
-        title: of the commit.
+        results: folders that ``openmmlo eval`` wrote, a seed each.
+        board: from the Hub, it is what the submission is proposed to; a folder is only looked at, and the submission
+            is proposed to the published board.
+        repo: ``owner/name`` of the data set that takes the predictions, made where there is none.
+        dry_run: look at everything, send nothing.
 
     Raises:
-        PublishRefused: the data set is private, so that nobody could score its predictions again.
-        HubError: the Hub cannot be reached or does not allow it.
+        SubmissionRefused, DataError: as :func:`openmmlo.leaderboard.submit.submit`; nothing was sent then.
+        PublishRefused, HubError: the Hub does not take it.
     """
-    connection = Connection(repo, patience, progress, writing=True)
-    uploads = {upload.sha256: upload for upload in (sending.upload_of("", file) for file in files)}
-    wanted = [
-        Upload(predictions_path(sha256), item.local, item.bytes, sha256, item.changed_ns)
-        for sha256, item in sorted(uploads.items())
-    ]
-    paths = {upload.sha256: upload.path for upload in wanted}
-    with quiet_client(), tempfile.TemporaryDirectory(prefix="openmmlo-") as folder:
-        about = sending.make(connection)
-        if about is not None and (about.private or about.gated):
-            how = "private" if about.private else "gated"
-            raise PublishRefused(
-                f"{connection.url} is {how}: nobody could score its predictions again. Open it in its settings "
-                f"({connection.url}/settings), or name another data set."
-            )
-        mark = f"[openmmlo {hashlib.sha256(' '.join(paths).encode()).hexdigest()[:12]}]"
-        there = transfer.tree(connection, MAIN)
-        if not transfer.missing(wanted, there):
-            return Uploaded(repo, _earlier(connection, wanted, mark), connection.url, paths)
-        if CARD not in there:
-            card = Path(folder) / CARD
-            card.write_text(_CARD, encoding="utf-8")
-            wanted.append(sending.upload_of(CARD, card))
-        made = sending.commit(connection, wanted, MAIN, f"{title[:150]} {mark}")
-    return Uploaded(repo, made.commit, connection.url, paths, made.files, made.bytes)
+    checked_repo(repo)
+    to = board.origin.repo if board.origin is not None else PUBLISHED
+    files = [read_evaluated(folder) for folder in results]
 
+    def proposal_at(revision: str) -> Proposal:
+        places = [Place("hub", repo, revision, predictions_path(item.sha256)) for item in files]
+        return submit(results, about, board, places, date)
 
-def _earlier(connection: Connection, wanted: Sequence[Upload], mark: str) -> str:
-    """The commit by which an earlier run brought these very files, so that the submission stays what it was."""
-    now = sending.head(connection, MAIN)
-    commits = connection.call(
-        lambda: connection.api.list_repo_commits(connection.repo, repo_type=connection.kind, revision=now)
+    checked = proposal_at(NOT_YET)
+    if dry_run:
+        return HubSubmission(checked, to, None, None)
+    label = checked.submission.label
+    uploaded = upload_predictions(
+        [item.predictions for item in files],
+        repo,
+        title=f"Predictions of {label}",
+        patience=patience,
+        progress=progress,
     )
-    for item in commits[:_LOOKED_AT]:
-        if item.title.endswith(mark):
-            commit = str(item.commit_id)
-            if not transfer.missing(wanted, transfer.tree(connection, commit)):
-                return commit
-    return now
+    made = proposal_at(uploaded.revision)
+    proposed = propose(
+        to,
+        f"submissions/{label}.json",
+        made.content,
+        description=_description(made.submission),
+        same=lambda earlier: _is_same(earlier, made.submission),
+        patience=patience,
+        progress=progress,
+    )
+    return HubSubmission(made, to, uploaded, proposed)
 
 
-def propose(
-    board: str,
-    path: str,
-    content: bytes,
-    *,
-    description: str = "",
-    patience: Patience | None = None,
-    progress: Progress | None = None,
-) -> Proposed:
-    """Open a pull request that adds a submission to a board, or bring the one of an earlier run up to date.
-
-    Args:
-        board: ``owner/name`` of the board's data set.
-        path: ``submissions/BENCHMARK/ENTRY.json``.
-        content: of the file.
-
-    Raises:
-        DataError: not the path of a submission.
-        HubError: the Hub cannot be reached or does not allow it.
-    """
-    if not (BOARD_FILES.fullmatch(path) and path.startswith("submissions/")):
-        raise DataError(f"{path!r} is no submission. Expected submissions/BENCHMARK/ENTRY.json.")
-    connection = Connection(board, patience, progress, writing=True)
-    title = f"Submit {path.removeprefix('submissions/').removesuffix('.json')}"
-    with quiet_client(), tempfile.TemporaryDirectory(prefix="openmmlo-") as folder:
-        local = Path(folder) / "submission.json"
-        local.write_bytes(content)
-        upload = sending.upload_of(path, local)
-        on_board = transfer.tree(connection, MAIN)
-        if not transfer.missing([upload], on_board):
-            return Proposed(board, connection.url, None, opened=False, changed=False)
-        description += "\n\nIt replaces the entry that is there." if path in on_board else ""
-        number, opened = _find_or_open(connection, upload, title, description.strip())
-        sent = sending.commit(connection, [upload], f"refs/pr/{number}", title) if not opened else None
-    url = f"{connection.url}/discussions/{number}"
-    return Proposed(board, url, number, opened=opened, changed=opened or bool(sent and sent.files))
+def _is_same(earlier: bytes, made: Submission) -> bool:
+    """Whether an earlier file differs in its date alone."""
+    try:
+        before = read_submission(earlier)
+    except SubmissionRefused:
+        return False
+    return before.to_bytes() == replace(made, date=before.date).to_bytes()
 
 
-def _find_or_open(connection: Connection, upload: Upload, title: str, description: str) -> tuple[int, bool]:
-    """The number of one's own open pull request with this title, and whether it was opened now."""
-    from huggingface_hub import CommitOperationAdd
-
-    user = connection.call(connection.api.whoami)["name"]
-    asked = False
-
-    def found() -> tuple[int, bool]:
-        nonlocal asked
-        for item in connection.api.get_repo_discussions(
-            connection.repo, author=user, discussion_type="pull_request", repo_type=connection.kind
-        ):
-            if item.status in _ALIVE and item.title == title:
-                return item.num, asked  # a lost answer opens no second one: the search goes first
-        asked = True
-        made: Any = connection.api.create_commit(
-            connection.repo,
-            [CommitOperationAdd(upload.path, upload.local)],
-            commit_message=title,
-            commit_description=description,
-            repo_type=connection.kind,
-            create_pr=True,
-        )
-        if made.pr_num is None:
-            raise HubError(f"{connection.url} took the submission without a pull request; look at {made.commit_url}.")
-        return int(made.pr_num), True
-
-    return connection.call(found)
+def _description(made: Submission) -> str:
+    seeds = ", ".join(map(str, made.seeds))
+    places = "\n".join(f"- seed {run.seed}: {run.predictions.place}" for run in made.runs)
+    return (
+        f"An entry for the table of {made.benchmark}, version {made.benchmark_version}; seeds {seeds}. Predictions:\n\n"
+        f"{places}\n\nopenmmlo leaderboard rescore computes every number again."
+    )
