@@ -1,0 +1,225 @@
+"""An entry with its mark comes in; everything that its own page says goes out."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from openmmlo.leaderboard.board import Entry
+from openmmlo.leaderboard.columns import Column
+from openmmlo.leaderboard.methods import METHODS
+from openmmlo.leaderboard.rows import Row, Table
+from openmmlo.leaderboard.site.downloads import bibtex_of_row
+from openmmlo.leaderboard.site.marks import MEANING
+from openmmlo.leaderboard.site.plots import strip_path
+from openmmlo.leaderboard.site.table import cell, headline, shown
+from openmmlo.leaderboard.submission import Run
+from openmmlo.pages.wording import UNDEFINED, decimal, number, part
+
+_COUNTS = ("rows", "classes_tested")
+_LONGEST = 300
+
+Fact = tuple[str, str, str]
+"""Key, value, and an address or nothing."""
+
+
+def entry_view(
+    entry: Entry, row: Row, strips: Sequence[Mapping[str, Any]], columns: Sequence[Column]
+) -> dict[str, Any]:
+    """What the template reads.
+
+    Args:
+        strips: of the row's table (:func:`strips_of`).
+        columns: the headline of the row's table.
+    """
+    submission = entry.submission
+    links = [(label, url) for label, url in (("paper", submission.paper), ("code", submission.code)) if url]
+    return {
+        "row": row,
+        "links": links,
+        "note": submission.note,
+        "meaning": MEANING[row.mark],
+        "figures": [
+            {"title": column.title, "group": column.group, "less": column.direction == "lower",
+             "unit": "%" if column.unit == "percent" else "°", "cell": cell(value, column),
+             "rank": value.rank.text if value.rank else ""}
+            for column in columns
+            if (value := row.values.get(column.key))
+        ],
+        "strips": [_placed(strip, row) for strip in strips if strip["key"] in row.values],
+        "seeds": submission.seeds,
+        "blocks": blocks_of(entry),
+        "origin": {"tables": origin_of(entry), "mark": _of_mark(entry)},
+        "commands": commands_of(entry),
+        "warnings": [*row.remarks, *_warnings(submission.runs)],
+        "method": METHODS.get(row.method or ""),
+        "bibtex": bibtex_of_row(row, submission.authors),
+    }  # fmt: skip
+
+
+def strips_of(table: Table) -> list[dict[str, Any]]:
+    """For each headline column the rows scored here as strokes on one strip, worst to best; none for a single row."""
+    found = []
+    for column in headline(table):
+        values = [
+            row.values[column.key].mean for row in table.rows if row.mark != "reported" and column.key in row.values
+        ]
+        if len(values) < 2:
+            continue
+        less = column.direction == "lower"
+        low, high = (max(values), min(values)) if less else (min(values), max(values))
+        found.append(
+            {"key": column.key, "column": column, "less": less, "low": low, "high": high,
+             "path": strip_path(values, low, high)}
+        )  # fmt: skip
+    return found
+
+
+def _placed(strip: Mapping[str, Any], row: Row) -> dict[str, Any]:
+    value = row.values[strip["key"]].mean
+    span = strip["high"] - strip["low"] or 1.0
+    column = strip["column"]
+    return {
+        **strip,
+        "title": f"{column.title}",
+        "group": column.group,
+        "at": round(100 * (value - strip["low"]) / span, 2),
+        "text": f"{shown(value, column):.2f}",
+        "ends": " to ".join(f"{shown(end, column):.2f}" for end in (strip["low"], strip["high"])),
+    }
+
+
+def blocks_of(entry: Entry) -> list[dict[str, Any]]:
+    """Every metric of the mark, by what it is of: its mean, deviation and value of every seed, as text."""
+    runs = entry.mark.runs if entry.mark else ()
+    paths = list(dict.fromkeys(path for run in runs for path in run.scored))
+    table = np.array([[run.scored.get(path, np.nan) for run in runs] for path in paths]).reshape(len(paths), len(runs))
+    means = table.mean(axis=1)
+    spread = table.std(axis=1, ddof=1) if len(runs) > 1 else means
+    blocks: dict[str, list[tuple[str, list[str]]]] = {}
+    for place, path in enumerate(paths):
+        parts = path.split(".")
+        written = number if parts[-1] in _COUNTS else _percent
+        numbers = [written(float(means[place]))]
+        if len(runs) > 1:
+            numbers += [_percent(float(spread[place])) if written is _percent else number(float(spread[place]))]
+            numbers += [written(float(value)) for value in table[place]]
+        name = " · ".join(item for item in parts[2:] if item != "detectors") or path
+        blocks.setdefault(_title(parts), []).append((name.replace("_", " "), numbers))
+    return [{"title": title, "rows": rows} for title, rows in blocks.items()]
+
+
+def _percent(value: float) -> str:
+    return UNDEFINED if value != value else f"{100 * value:.2f}"
+
+
+def _title(parts: Sequence[str]) -> str:
+    kinds = {"classification": "Accuracy on", "ood": "OOD detection:", "ood_groups": "OOD detection, mean of",
+             "open_set": "Open set:"}  # fmt: skip
+    if len(parts) < 3:
+        return "Others"
+    return f"{kinds.get(parts[0], parts[0].replace('_', ' '))} {parts[1]}"
+
+
+def origin_of(entry: Entry) -> list[tuple[str, list[Fact], bool]]:
+    """Tables of facts: a title, its facts, and whether they are long."""
+    submission = entry.submission
+    setting = submission.setting
+    training: list[Fact] = [
+        ("backbone", setting.backbone, ""),
+        ("pre-training", "none: from scratch" if setting.from_scratch else setting.pretraining, ""),
+        ("captions", setting.captions, ""),
+        ("training set", setting.training_set, ""),
+        ("auxiliary data", setting.auxiliary_data or "none", ""),
+    ]
+    digests: list[Fact] = [("submission", entry.digest, "")]
+    versions: list[Fact] = []
+    for run in submission.runs:
+        before = f"seed {run.seed}: "
+        digests.append((f"{before}predictions", run.predictions.sha256, _address(run)))
+        for key in ("checkpoint", "recipe", "definition"):
+            if (value := part(run.result, "digests", key)) is not None:
+                digests.append((before + key, _text(value), ""))
+        if place := run.predictions.place:
+            versions.append((f"{before}predictions lie on", str(place), ""))
+        versions.append((f"{before}model", _text(part(run.result, "model", "name")), ""))
+        versions.append((f"{before}openmmlo", _text(run.result.get("openmmlo")), ""))
+        device = part(run.result, "run", "device")
+        if device is not None:
+            versions.append((f"{before}device", _text(device), ""))
+    first = submission.runs[0].result
+    libraries = part(first, "run", "versions")
+    if isinstance(libraries, Mapping):
+        said = ", ".join(f"{_text(name)} {_text(value)}" for name, value in list(libraries.items())[:20])
+        versions.append(("libraries", said, ""))
+    classifier = part(first, "classifier", "kind")
+    protocol: list[Fact] = [
+        ("benchmark", f"{submission.benchmark}, version {submission.benchmark_version}", ""),
+        ("classifier", _text(classifier), ""),
+        ("shot groups", _text(part(first, "benchmark", "shots")), ""),
+        ("precision", _text(part(first, "protocol", "precision", "computed")), ""),
+    ]
+    return [
+        ("Setting, as its authors state it", training, False),
+        ("Protocol", protocol, False),
+        ("Runs", versions, True),
+        ("Digests (SHA-256)", digests, True),
+    ]
+
+
+def _of_mark(entry: Entry) -> list[str]:
+    mark = entry.mark
+    if mark is None:
+        return []
+    found = [f"Scored again by openmmlo {mark.openmmlo} on {mark.date}."]
+    found += [
+        f"Seed {item.seed} was run again on {item.date} ({item.device}): {100 * item.agreement:.2f} % of the predicted "
+        f"classes agree; {item.metric} differs most, by {decimal(100 * item.difference, 2)} points."
+        for item in mark.reproductions
+    ]
+    return found
+
+
+def commands_of(entry: Entry) -> str:
+    """Commands that give the numbers again, with what is a stranger's quoted."""
+    submission = entry.submission
+    lines = [
+        "# the numbers from the predictions",
+        f"openmmlo leaderboard rescore {submission.label}",
+        "# the predictions from the checkpoint",
+        f"openmmlo leaderboard reproduce {submission.label}",
+        "# by hand, a seed each",
+    ]
+    for run in submission.runs:
+        model = shlex.quote(_text(part(run.result, "model", "name")))
+        lines.append(f"openmmlo eval --model {model} --benchmark {submission.benchmark} --seed {run.seed}")
+    return "\n".join(lines)
+
+
+def _warnings(runs: Iterable[Run]) -> list[str]:
+    said = [_text(text) for run in runs for text in run.result.get("warnings", ())]
+    said += [
+        f"Not run: {_text(item.get('what'))}. {_text(item.get('reason'))}"
+        for run in runs
+        for item in run.result.get("not_run", ())
+        if isinstance(item, Mapping)
+    ]
+    return list(dict.fromkeys(said))[:40]
+
+
+def _address(run: Run) -> str:
+    place = run.predictions.place
+    if place.kind == "board":
+        return ""
+    return f"https://huggingface.co/datasets/{place.repo}/blob/{place.revision}/{place.path}"
+
+
+def _text(value: Any) -> str:
+    """A value of a stranger's result as short text."""
+    if value is None:
+        return UNDEFINED
+    text = str(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
