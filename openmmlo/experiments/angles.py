@@ -38,17 +38,20 @@ def geometry(experiment: Experiment, numbers: Numbers) -> list[str]:
                 better = (gap.value < 0) == heading.endswith("↓")
                 verdict = ("better" if better else "worse") if gap.told_apart else "not told apart"
                 said.append(f"- {heading.split()[0]}, {text(row.label)} against {text(reference.label)}: {verdict}.")
-        gaps.append((f"{text(row.label)} − {text(reference.label)}", *cells))
-    if all(cell == DASH for row_cells in rows for cell in row_cells[1:]):
+        if set(cells) != {DASH}:
+            gaps.append((f"{text(row.label)} − {text(reference.label)}", *cells))
+    rows = [cells for cells in rows if set(cells[1:]) != {DASH}]
+    if not rows:
         return scores(experiment, numbers)
     blocks = [
         table(("degrees", *ANGLES.values()), rows),
-        "Mean over classes, ± deviation over seeds, and in brackets the deviation over classes, as the paper has it. "
-        "Differences to the row above, with 95 % intervals over classes and seeds:",
-        table(("degrees", *ANGLES.values()), gaps),
+        "Mean over classes, ± deviation over seeds, and in brackets the deviation over classes, as the paper has it.",
     ]
-    blocks += ["\n".join(said)] if said else []
-    return [*blocks, "After fine-tuning, on the benchmark:", *scores(experiment, numbers)]
+    if gaps:
+        blocks += ["Differences to the row above, with 95 % intervals over classes and seeds:",
+                   table(("degrees", *ANGLES.values()), gaps), "\n".join(said)]  # fmt: skip
+    tuned = scores(experiment, numbers)
+    return [*blocks, *(["After fine-tuning, on the benchmark:", *tuned] if tuned else [])]
 
 
 def angles(measured: Measured | None, name: str) -> dict[int, Array]:

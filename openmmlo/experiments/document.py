@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +95,16 @@ def page(
         blocks += [f"![{what}]({IMAGES}/{name})" for name, what in _PLOTS.get(experiment.name, ()) if name in drawn]
         blocks += experiment.remarks
     blocks += [*_detectors(experiments, numbers), "## Where each number comes from", *_origin(numbers)]
-    return "\n\n".join(blocks) + "\n"
+    return "\n\n".join(map(_wrapped, blocks)) + "\n"
+
+
+def _wrapped(block: str) -> str:
+    """Prose and lists in lines of their length; tables, code and pictures as they are."""
+    if block.startswith(("|", "<!--", "#", "!")):
+        return block
+    lines = block.split("\n")
+    return "\n".join(textwrap.fill(line, 120, subsequent_indent="  " * line.startswith("- "),
+                                   break_long_words=False, break_on_hyphens=False) for line in lines)  # fmt: skip
 
 
 _HEAD = """<!-- Written by openmmlo experiments write; changes by hand are lost. -->
@@ -134,8 +144,17 @@ def _what(out: Path, jobs: Sequence[Job], numbers: Numbers) -> list[str]:
             "%, the mean over the OOD sets."
         )
     if numbers.missing:
-        lines.append(f"**Missing**, and not in these tables: {', '.join(numbers.missing)}.")
+        lines.append(f"**Missing**, and not in these tables: {'; '.join(_by_run(numbers.missing))}.")
     return ["## What was run", *lines]
+
+
+def _by_run(names: Sequence[str]) -> list[str]:
+    """``finetune/tiny-ce seed 0``, ``finetune/tiny-ce seed 1`` -> ``finetune/tiny-ce (seeds 0, 1)``."""
+    seeds: dict[str, list[str]] = {}
+    for name in names:
+        run, _, seed = name.partition(" seed ")
+        seeds.setdefault(run, []).append(seed)
+    return [f"{run} (seed{'s' * (len(items) > 1)} {', '.join(items)})" for run, items in seeds.items()]
 
 
 def _detectors(experiments: Sequence[Experiment], numbers: Numbers) -> list[str]:
@@ -146,8 +165,7 @@ def _detectors(experiments: Sequence[Experiment], numbers: Numbers) -> list[str]
     shown = [item for item in columns(predictions, DETECTORS) if item.key[2:]]
     if not shown:
         return []
-    rows = experiments[0].rows
-    return ["## OOD detection by detector", score_table(rows, numbers, shown)]
+    return ["## OOD detection by detector", score_table(experiments[0].rows, numbers, shown)]
 
 
 def _origin(numbers: Numbers) -> list[str]:

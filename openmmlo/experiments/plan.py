@@ -96,15 +96,15 @@ _FROM_SCRATCH = (
     ("LADE", "tiny-lade"),
     ("t-vMF", "tiny-t-vmf"),
     ("WCDAS", "tiny-wcdas"),
-    ("CE, class-aware sampler", "tiny-ce-class-aware"),
-    ("CE, square-root sampler", "tiny-ce-square-root"),
+    ("CE with class-aware sampler", "tiny-ce-class-aware"),
+    ("CE with square-root sampler", "tiny-ce-square-root"),
 )
 _FROM_CE = (
     ("cRT", "tiny-crt"),
     ("LWS", "tiny-lws"),
     ("τ-norm", "tiny-tau-norm"),
     ("NCM", "tiny-ncm"),
-    ("Logit adjustment, post-hoc", "tiny-logit-adjustment-posthoc"),
+    ("Logit adjustment post-hoc", "tiny-logit-adjustment-posthoc"),
 )
 
 BASELINES = Experiment(
@@ -118,8 +118,8 @@ BASELINES = Experiment(
         *(Row(label, Run(recipe, CE)) for label, recipe in _FROM_CE),
         Row("SupCon", Run("tiny-supcon")),
         Row("CIDER", Run("tiny-cider")),
-        Row("Cosine, pre-trained", COSINE_COSINE),
-        Row("T-hp, pre-trained", THP_THP),
+        Row("Cosine pre-trained", COSINE_COSINE),
+        Row("T-hp pre-trained", THP_THP),
     ),
     "CE",
     "scores",
@@ -129,7 +129,8 @@ TABLE_4 = Experiment(
     "table-4",
     "Table 4: the feature space after pre-training",
     "What does a long tail do to the features that pre-training learns, and what does T-hp change? Angles are of the "
-    "pre-trained model before any fine-tuning, between class means of images and of their captions.",
+    "pre-trained model before any fine-tuning, between class means of images and of their captions. The paper has, on "
+    "ImageNet-LT: 33.0, 49.2 and 36.2 within classes, 84.3, 76.5 and 85.6 between them, 98.4, 80.7 and 101.3 to OOD.",
     (
         Row("balanced / cosine", Run("tiny-balanced-cosine", BALANCED)),
         Row("long-tailed / cosine", COSINE_COSINE),
@@ -142,21 +143,24 @@ TABLE_4 = Experiment(
 TABLE_5 = Experiment(
     "table-5",
     "Table 5: T-hp in pre-training and in fine-tuning",
-    "Where does the similarity matter? Cosine and T-hp have a learned scale each, and the same budget.",
+    "Where does the similarity matter? Before the arrow stands that of pre-training, after it that of the class layer. "
+    "Cosine and T-hp have a learned scale each, and the same budget. The paper has 56.0, 58.7, 65.1 and 69.4 % for "
+    "these rows on ImageNet-LT with ViT-B/16.",
     (
-        Row("cosine, then cosine", COSINE_COSINE),
-        Row("T-hp, then cosine", Run("tiny-thp-cosine", THP)),
-        Row("cosine, then T-hp", Run("tiny-cosine-thp", COSINE)),
-        Row("T-hp, then T-hp", THP_THP),
+        Row("cosine → cosine", COSINE_COSINE),
+        Row("T-hp → cosine", Run("tiny-thp-cosine", THP)),
+        Row("cosine → T-hp", Run("tiny-cosine-thp", COSINE)),
+        Row("T-hp → T-hp", THP_THP),
     ),
-    "cosine, then cosine",
+    "cosine → cosine",
     "scores",
 )
 
 TABLE_6 = Experiment(
     "table-6",
     "Table 6: the concentration κ",
-    "How much does the concentration matter, in pre-training and class layer alike? The trainable one starts at 16.",
+    "How much does the concentration matter, in pre-training and class layer alike? The trainable one starts at 16. "
+    "The paper has 67.2, 69.4, 64.9, 61.1 and 68.3 % for these rows on ImageNet-LT with ViT-B/16.",
     (
         Row("κ = 4", _kappa("4")),
         Row("κ = 16", THP_THP),

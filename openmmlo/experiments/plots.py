@@ -64,9 +64,9 @@ def groups(numbers: Numbers) -> Figure | None:
 def trade_off(numbers: Numbers) -> Figure | None:
     """Accuracy of every baseline against its AUROC; labels stand at the right, where they do not meet."""
     keys = _keys(numbers)
-    if not keys or "OOD knn" not in keys:
+    if not keys or "OOD k-NN" not in keys:
         return None
-    rows = _with_values(BASELINES, numbers, [keys["all"], keys["OOD knn"]])
+    rows = _with_values(BASELINES, numbers, [keys["all"], keys["OOD k-NN"]])
     if not rows:
         return None
     points = np.array([[100 * float(np.mean(item)) for item in values] for _, values in rows])

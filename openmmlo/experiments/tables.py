@@ -23,6 +23,10 @@ SHOWN = ("msp", "knn")
 """Detectors of the large tables: one that reads the class layer, one that reads features."""
 
 
+DETECTOR = {"msp": "MSP", "energy": "energy", "mahalanobis": "Mahalanobis", "knn": "k-NN"}
+"""How tables call a detector."""
+
+
 @dataclass(frozen=True)
 class Column:
     """A metric as a table shows it; ``higher`` is which way is better."""
@@ -40,7 +44,7 @@ def columns(predictions: Predictions, detectors: Sequence[str] = SHOWN) -> list[
     found.append(Column("ECE", (test, "calibration_error"), higher=False))
     outside = [item.name for item in predictions.by_role("ood") if item.rows]
     of = "mean all" if len(outside) > 1 else (outside or [""])[0]
-    return found + [Column(f"OOD {name}", (of, name, "auroc")) for name in detectors if outside]
+    return found + [Column(f"OOD {DETECTOR[name]}", (of, name, "auroc")) for name in detectors if outside]
 
 
 def headline(predictions: Predictions) -> dict[str, Column]:
@@ -56,7 +60,8 @@ def any_predictions(numbers: Numbers) -> Predictions | None:
 
 def score_table(rows: Sequence[Row], numbers: Numbers, shown: Sequence[Column]) -> str:
     """Mean ± deviation over seeds; the best of a column in bold where it is told apart from the second best."""
-    cells = {row.label: [_cell(numbers.measured.get(row.run.name), column) for column in shown] for row in rows}
+    rows = [row for row in rows if row.run.name in numbers.measured]
+    cells = {row.label: [_cell(numbers.measured[row.run.name], column) for column in shown] for row in rows}
     for place, column in enumerate(shown):
         best = separated_best(rows, numbers, column)
         if best is not None:
@@ -83,7 +88,7 @@ def difference_table(experiment: Experiment, numbers: Numbers, shown: Sequence[C
     found = []
     for row in experiment.rows:
         reference = experiment.reference(row)
-        if reference is not None:
+        if reference is not None and {row.run.name, reference.run.name} <= numbers.measured.keys():
             gaps = [numbers.difference(row.run, reference.run, column.key) for column in shown]
             found.append((f"{text(row.label)} − {text(reference.label)}", *map(shown_difference, gaps)))
     return table(("points", *(item.heading for item in shown)), found)
@@ -131,11 +136,16 @@ def expectations(experiment: Experiment, numbers: Numbers, few: Column | None) -
 def scores(experiment: Experiment, numbers: Numbers) -> list[str]:
     """What is better where, by how much, and what follows; blocks of Markdown, none where nothing is finished."""
     predictions = any_predictions(numbers)
-    if predictions is None:
+    finished = [row for row in experiment.rows if row.run.name in numbers.measured]
+    if predictions is None or not finished:
         return []
     shown, differing = columns(predictions), headline(predictions)
-    blocks = [score_table(experiment.rows, numbers, shown)]
-    blocks += [_reference_line(experiment), difference_table(experiment, numbers, list(differing.values()))]
+    blocks = [score_table(finished, numbers, shown)]
+    absent = [text(row.label) for row in experiment.rows if row not in finished]
+    blocks += [f"Not run yet: {', '.join(absent)}."] if absent else []
+    if any(numbers.difference(row.run, other.run, next(iter(differing.values())).key) for row in finished
+           if (other := experiment.reference(row)) is not None):  # fmt: skip
+        blocks += [_reference_line(experiment), difference_table(experiment, numbers, list(differing.values()))]
     expected = expectations(experiment, numbers, differing.get("few"))
     if expected:
         blocks += ["Do the methods that should help the few-shot classes do so, by more than the interval?",
@@ -151,8 +161,8 @@ def _reference_line(experiment: Experiment) -> str:
     )
 
 
-def _cell(measured: Measured | None, column: Column) -> str:
-    return DASH if measured is None else percent(measured.values(column.key))
+def _cell(measured: Measured, column: Column) -> str:
+    return percent(measured.values(column.key))
 
 
 def percent(values: Sequence[float]) -> str:

@@ -1,0 +1,234 @@
+"""The page of the experiments: its numbers are those of the results, and its sentences follow from them."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from experiment_jobs import better, drawn, finish, small_data
+
+from openmmlo.errors import DataError
+from openmmlo.evaluate.predictions import digest, write_predictions
+from openmmlo.experiments.document import page, write
+from openmmlo.experiments.jobs import Job, Setting, jobs_of
+from openmmlo.experiments.numbers import Numbers, over_classes, over_seeds, read_numbers
+from openmmlo.experiments.plan import BASELINES, EXPERIMENTS, runs_of
+from openmmlo.experiments.plots import pictures
+from openmmlo.experiments.run import setting as of_folder
+from openmmlo.experiments.tables import any_predictions, headline, score_table, separated_best
+
+SEEDS = (0, 1, 2)
+RUNS = {run.name: run for run in runs_of(EXPERIMENTS)}
+CE, FOCAL, BALANCED = (RUNS[f"finetune/tiny-{name}"] for name in ("ce", "focal", "balanced-softmax"))
+
+
+def setting(out: Path) -> Setting:
+    return Setting(out, Path("data/miniature"), "d" * 64)
+
+
+def few_classes(seed: int = 0) -> list[int]:
+    return [place for place, group in enumerate(drawn("tiny-ce", seed).groups) if group == "few"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Job], Numbers]:
+    """Three seeds of CE, of focal as good as it, and of balanced softmax, which gets most few-shot images right."""
+    out = tmp_path_factory.mktemp("experiments")
+    jobs = jobs_of(runs_of(EXPERIMENTS), SEEDS, setting(out))
+    for job in jobs:
+        predictions = drawn(job.run.recipe, job.seed)
+        if job.run == BALANCED:
+            predictions = better(predictions, few_classes(), 0.8, job.seed)
+        if job.run in (CE, FOCAL, BALANCED):
+            finish(job, predictions)
+    return out, jobs, read_numbers(jobs, 300)
+
+
+def few_by_hand(recipe: str, seed: int) -> float:
+    """Few-shot accuracy from the predictions, class by class."""
+    predictions = drawn(recipe, seed)
+    if recipe == BALANCED.recipe:
+        predictions = better(predictions, few_classes(), 0.8, seed)
+    test = predictions.set_names == "test"
+    right = predictions.labels == predictions.predicted
+    return float(np.mean([right[test & (predictions.labels == label)].mean() for label in few_classes()]))
+
+
+def cells(text: str, first: str) -> list[str]:
+    (line,) = (line for line in text.splitlines() if line.startswith(f"| {first} |"))
+    return [cell.strip() for cell in line.strip("|").split("|")][1:]
+
+
+def test_means_and_deviations_are_those_of_the_predictions(finished: tuple[Path, list[Job], Numbers]) -> None:
+    out, jobs, numbers = finished
+    text = page(out, jobs, numbers, EXPERIMENTS, [])
+    section = text.split("## The baselines")[1].split("Differences to CE")[0]
+    head = cells(section, "%")
+    assert head[:4] == ["all", "many", "medium", "few"]
+    for label, run in (("CE", CE), ("Focal", FOCAL), ("Balanced softmax", BALANCED)):
+        values = [100 * few_by_hand(run.recipe, seed) for seed in SEEDS]
+        shown = cells(section, label)[3].strip("*")
+        assert shown == f"{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f}"
+        outside = numbers.measured[run.name].seeds[0].results["images"]["scored"]["ood_groups"]["all"]
+        assert cells(section, label)[head.index("OOD k-NN")].startswith(f"{100 * outside['knn']['auroc']:.1f}")
+
+
+def test_what_is_better_by_more_than_the_interval_is_said(finished: tuple[Path, list[Job], Numbers]) -> None:
+    out, jobs, numbers = finished
+    text = page(out, jobs, numbers, EXPERIMENTS, [])
+    gain = 100 * np.mean([few_by_hand(BALANCED.recipe, seed) - few_by_hand(CE.recipe, seed) for seed in SEEDS])
+    assert gain > 20
+    assert f"- Balanced softmax: **yes**, {gain:+.1f} (" in text
+    assert "- LDAM-DRW: **not run yet**" in text
+    (few,) = (line for line in text.splitlines() if line.startswith("- *few* — "))
+    assert few == "- *few* — higher: Balanced softmax; not told apart: Focal."
+
+
+def test_the_best_is_bold_where_it_is_told_apart(finished: tuple[Path, list[Job], Numbers]) -> None:
+    _, _, numbers = finished
+    predictions = any_predictions(numbers)
+    assert predictions is not None
+    few = headline(predictions)["few"]
+    rows = {row.label: row for row in BASELINES.rows}
+    best = separated_best([rows["CE"], rows["Balanced softmax"]], numbers, few)
+    assert best is rows["Balanced softmax"]
+    assert separated_best([rows["CE"], rows["Focal"]], numbers, few) is None
+    assert separated_best([rows["CE"]], numbers, few) is None
+    assert re.search(r"\| Balanced softmax \| \*\*", score_table(list(rows.values()), numbers, [few]))
+
+
+def test_a_page_of_part_of_the_runs_names_the_others(finished: tuple[Path, list[Job], Numbers]) -> None:
+    out, jobs, numbers = finished
+    text = " ".join(page(out, jobs, numbers, EXPERIMENTS, []).split())
+    assert "9 of 102 runs" in text
+    assert "finetune/tiny-crt (seeds 0, 1, 2)" in text
+    assert "finetune/tiny-focal (seeds" not in text
+    assert "Not run yet." in text.split("## Table 6")[1]
+
+
+def test_every_number_has_its_origin(finished: tuple[Path, list[Job], Numbers]) -> None:
+    out, jobs, numbers = finished
+    origin = page(out, jobs, numbers, EXPERIMENTS, []).split("## Where each number comes from")[1]
+    lines = [line for line in origin.splitlines() if line.startswith("| `")]
+    assert len(lines) == 9
+    for job in (job for job in jobs if job.run in (CE, FOCAL)):
+        (line,) = (line for line in lines if line.startswith(f"| `{job.run.name}` | {job.seed} |"))
+        assert f"`{job.recipe().digest[:12]}`" in line
+        assert f"`{digest(drawn(job.run.recipe, job.seed))[:12]}`" in line
+
+
+def test_pictures_hold_every_method_and_are_the_same_again(finished: tuple[Path, list[Job], Numbers]) -> None:
+    _, _, numbers = finished
+    drawn_once = pictures(numbers)
+    assert set(drawn_once) == {"experiments-groups.svg", "experiments-ood.svg"}  # no concentration is finished
+    for content in drawn_once.values():
+        root = ElementTree.fromstring(content)
+        texts = {"".join(item.itertext()).strip() for item in root.iter("{http://www.w3.org/2000/svg}text")}
+        assert {"CE", "Focal", "Balanced softmax"} <= texts
+        assert "#000000" not in content.lower()  # nobody reads black on a dark page
+    assert pictures(numbers) == drawn_once
+
+
+def test_predictions_that_were_changed_are_refused(tmp_path: Path) -> None:
+    job = Job(CE, 0, setting(tmp_path))
+    finish(job, drawn("tiny-ce", 0))
+    path = job.results / "images" / "predictions.parquet"
+    write_predictions(drawn("tiny-focal", 0), path)
+    with pytest.raises(DataError, match="their digests differ"):
+        read_numbers([job])
+
+
+def test_a_deviation_over_seeds_is_that_of_a_mean() -> None:
+    """Without images to resample, the interval is that of the mean of three seeds: s / sqrt(3)."""
+    values = np.array([0.1, 0.2, 0.6])
+    many = over_seeds(values.tolist(), np.repeat(values[:, None], 20_000, axis=1))
+    assert many.value == pytest.approx(0.3)
+    # Two of three are drawn, each weighing 3/2: the six sums have a known distribution, whose ends these are.
+    assert (many.low, many.high) == (pytest.approx(0.1), pytest.approx(0.6))
+    generator = np.random.default_rng(0)
+    wide = generator.normal(0, 1, 400)
+    found = over_seeds(wide.tolist(), np.repeat(wide[:, None], 4000, axis=1))
+    half = 1.96 * wide.std(ddof=1) / 20
+    assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.05)
+    one = over_seeds([0.2], np.array([[0.1, 0.2, 0.3]]))
+    assert one.value == 0.2
+    assert 0.1 <= one.low <= one.high <= 0.3
+
+
+def test_differences_over_classes_pair_seeds_and_leave_out_what_is_unknown() -> None:
+    generator = np.random.default_rng(1)
+    ours = {seed: generator.normal(40, 1, 300) for seed in SEEDS}
+    theirs = {seed: values + 2 + generator.normal(0, 0.5, 300) for seed, values in ours.items()}
+    ours[0][3] = np.nan
+    theirs[9] = ours[1]
+    found = over_classes(ours, theirs)
+    assert found is not None
+    kept = np.arange(300) != 3
+    assert found.value == pytest.approx(np.mean([(ours[seed] - theirs[seed])[kept].mean() for seed in SEEDS]))
+    assert found.told_apart
+    assert found.low < found.value < found.high < 0
+    assert over_classes({0: ours[1]}, {1: ours[1]}) is None
+
+
+def test_angles_and_captions_are_those_of_the_results(tmp_path: Path) -> None:
+    setting_ = setting(tmp_path)
+    wanted = [RUNS[name] for name in ("pretrain/tiny-cosine", "pretrain/tiny-thp", "finetune/tiny-thp-thp")]
+    jobs = jobs_of(runs_of(EXPERIMENTS), SEEDS, setting_)
+    for job in (job for job in jobs if job.run in wanted):
+        finish(job, drawn(job.run.recipe, job.seed) if job.run.scored else None, captions(job))
+    text = page(tmp_path, jobs, read_numbers(jobs, 50), EXPERIMENTS, [])
+    table_4 = text.split("## Table 4")[1].split("## Table 5")[0]
+    assert cells(table_4, "long-tailed / cosine")[0] == "51.0 ± 1.0 (2.0)"
+    assert cells(table_4, "long-tailed / T-hp")[0] == "41.0 ± 1.0 (2.0)"
+    assert cells(table_4, "long-tailed / T-hp − long-tailed / cosine")[0] == r"-10.0 (-10.0 to -10.0)\*"
+    assert "- intra-class, long-tailed / T-hp against long-tailed / cosine: better." in table_4
+    assert "- inter-class, long-tailed / T-hp against long-tailed / cosine: worse." in table_4
+    both = text.split("## Caption, image, both")[1]
+    assert cells(both, "image alone")[:3] == ["50.0 ± 0.0", "40.0 ± 0.0", "–"]
+    assert cells(both, "image and masked caption")[:3] == ["70.0 ± 0.0", "40.0 ± 0.0", r"+20.0 (+20.0 to +20.0)\*"]
+    assert cells(both, "masked caption alone, probe")[0] == "20.0 ± 0.0"
+    assert "12.5 % of masked captions" in " ".join(both.split())
+
+
+def captions(job: Job) -> dict[str, Any]:
+    """A result on the built folder with angles and accuracies that are easily told."""
+    base = 40.0 if "thp" in job.run.recipe else 50.0
+    own = [base + job.seed - 2, base + job.seed + 2]
+
+    def accuracy(value: float) -> dict[str, Any]:
+        return {"per_class": [value, value], "groups": {"few": 0.4}}
+
+    return {
+        "format": 1, "scored": {}, "benchmark": {"classes": 50},
+        "measured": {
+            "geometry": {"basis": "captions", "classes": {"intra": own, "inter": own, "ood": None}},
+            "audit": {"leak_rate": 0.125, "leak_rate_raw": 0.9},
+            "captions": {
+                "image_only": accuracy(0.45),
+                "own": {"image_only": accuracy(0.5), "masked": accuracy(0.7), "raw": None},
+                "masked": {"caption_only": accuracy(0.2), "both": accuracy(0.6)}, "raw": None,
+            },
+        },
+    }  # fmt: skip
+
+
+def test_the_page_is_written_with_its_pictures_and_the_same_again(tmp_path: Path) -> None:
+    data = small_data(tmp_path / "pictures")
+    out, docs = tmp_path / "out", tmp_path / "docs"
+    out.mkdir()
+    with pytest.raises(DataError, match="no finished run"):
+        write(out, docs, SEEDS, data=data)
+    for job in jobs_of([CE, FOCAL], SEEDS, of_folder(out.absolute(), data)):
+        finish(job, drawn(job.run.recipe, job.seed))
+    written = write(out, docs, SEEDS, data=data, resamples=50)
+    assert len(written.missing) == 96
+    text = written.page.read_text(encoding="utf-8")
+    assert {path.name for path in written.images} == set(re.findall(r"images/([\w.-]+)", text))
+    assert all(len(line) <= 120 for line in text.splitlines() if not line.startswith("|"))
+    before = {path: path.read_bytes() for path in (written.page, *written.images)}
+    again = write(out, docs, SEEDS, data=data, resamples=50)
+    assert {path: path.read_bytes() for path in (again.page, *again.images)} == before
