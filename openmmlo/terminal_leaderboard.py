@@ -1,1 +1,147 @@
-"""What the leaderboard's commands print."""
+"""What the leaderboard's commands print. Texts of strangers are printed without anything that steers a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from openmmlo.terminal import COLOURS, percent, show_grid
+
+if TYPE_CHECKING:
+    from openmmlo.leaderboard.reproduce import Reproduced
+    from openmmlo.leaderboard.rescore import Verdict
+    from openmmlo.leaderboard.rows import Table
+    from openmmlo.leaderboard.submit import Proposal
+    from openmmlo.leaderboard.submit_hub import SubmittedToHub
+
+_SHOWN = 20
+_WORDS = {
+    "marked": "re-scored", "unchanged": "ok", "right": "ok", "differs": "differs", "refused": "refused",
+    "unreached": "unreached", "stale": "stale",
+}  # fmt: skip
+
+
+def proposal_json(proposal: Proposal) -> dict[str, Any]:
+    """What a script wants to know of a submission."""
+    return {
+        "entry": proposal.submission.label,
+        "path": str(proposal.path),
+        "changes": proposal.changes,
+        "diff": proposal.diff(),
+        "predictions": [str(path) for path in proposal.predictions],
+    }
+
+
+def verdict_json(verdict: Verdict) -> dict[str, Any]:
+    """What a script wants to know of a re-scored entry."""
+    return {
+        "entry": verdict.entry,
+        "ok": verdict.ok,
+        "outcome": verdict.outcome,
+        "reason": verdict.reason,
+        "differences": [vars(item) for item in verdict.differences],
+        "seconds": round(verdict.seconds, 3),
+    }
+
+
+def reproduced_json(done: Reproduced) -> dict[str, Any]:
+    """What a script wants to know of a checkpoint that was run again."""
+    return {
+        "entry": done.entry,
+        "ok": done.mark is not None,
+        "reason": done.reason,
+        "reproduction": done.reproduction.to_json(),
+    }
+
+
+def show_proposal(proposal: Proposal, dry_run: bool) -> None:
+    """What a submission changes, and what comes next."""
+    label = proposal.submission.label
+    if not proposal.changes:
+        typer.echo(f"{label} is there already, with the same content. Nothing to do.")
+        return
+    if dry_run:
+        _show_diff(proposal)
+        for path in proposal.predictions:
+            _echo(f"{path}: the predictions would be copied to it.")
+        typer.echo("Every metric is that of its predictions. Nothing was written.")
+        return
+    for path in (*proposal.predictions, proposal.path):
+        _echo(str(path))
+    typer.echo(
+        f"{label} is entered: every metric is that of its predictions. Its mark: openmmlo leaderboard rescore {label}"
+    )
+
+
+def show_sent(sent: SubmittedToHub) -> None:
+    """Where the pull request is, or what it would hold."""
+    if sent.proposed is None:
+        _show_diff(sent.proposal)
+        typer.echo("Every metric is that of its predictions. Nothing was sent; the commit is not known before.")
+    elif sent.proposed.number is None:
+        _echo(f"{sent.proposal.submission.label} is there already, with the same content: {sent.proposed.url}")
+    else:
+        _echo(f"{sent.proposal.submission.label} is proposed: {sent.proposed.url}")
+
+
+def _show_diff(proposal: Proposal) -> None:
+    for line in proposal.diff().splitlines():
+        colour = {"+": typer.colors.GREEN, "-": typer.colors.RED}.get(line[:1])
+        typer.echo(typer.style(line, fg=colour) if colour else line)
+
+
+def show_verdict(verdict: Verdict) -> None:
+    """One line an entry, and every metric that differs."""
+    level = "ok" if verdict.ok else "warning" if verdict.outcome in ("stale", "unreached") else "error"
+    word = typer.style(f"{_WORDS[verdict.outcome]:<10}", fg=COLOURS[level])
+    typer.echo(f"{word}{verdict.entry}" + (f" ({verdict.seconds:.1f} s)" if verdict.seconds >= 0.1 else ""))
+    if verdict.differences:
+        for item in verdict.differences[:_SHOWN]:
+            _echo(f"{'':<10}{item}")
+        if len(verdict.differences) > _SHOWN:
+            typer.echo(f"{'':<10}and {len(verdict.differences) - _SHOWN:,} more metrics")
+    elif verdict.reason:
+        _echo(f"{'':<10}{verdict.reason}")
+
+
+def show_verdicts(verdicts: Sequence[Verdict]) -> None:
+    """How many there were of each kind."""
+    counts = {word: sum(_WORDS[item.outcome] == word for item in verdicts) for word in dict.fromkeys(_WORDS.values())}
+    text = ", ".join(f"{count:,} {word}" for word, count in counts.items() if count)
+    typer.echo(f"{text}." if text else "No entry.")
+
+
+def show_reproduced(done: Reproduced) -> None:
+    """How far a checkpoint agrees with what was submitted."""
+    made = done.reproduction
+    show_grid(
+        [
+            ("seed", str(made.seed)),
+            ("same predicted class", percent(made.agreement)),
+            (f"largest difference, {made.metric}", f"{made.difference:.3g}"),
+            ("ran on", made.device),
+        ]
+    )
+    typer.echo(f"{done.entry} is reproduced." if done.mark is not None else f"{done.entry} is not: {done.reason}.")
+
+
+def show_tables(tables: Sequence[Table]) -> None:
+    """A table a benchmark: rank by the first column, name, mark, numbers in percent."""
+    for number, table in enumerate(tables):
+        typer.echo(f"{'' if number == 0 else chr(10)}{table.benchmark.name}")
+        rows = [("", "mark", *(column.key for column in table.columns))]
+        for row in table.rows:
+            cells = (
+                percent(row.values[column.key].mean) if column.key in row.values else "-" for column in table.columns
+            )
+            rows.append((row.name, row.mark, *cells))
+        show_grid(rows)
+
+
+def _echo(text: str) -> None:
+    """Print text that may be a stranger's."""
+    from openmmlo.leaderboard.limits import printable
+
+    typer.echo(printable(text))

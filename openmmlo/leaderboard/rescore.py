@@ -114,7 +114,7 @@ def rescore(
             said(verdict)
 
     for path in board.find(list(entries)):
-        say(_verdict(board, path, write=board.writable and not check, check=check))
+        say(verdict_of(board, path, write=board.writable and not check, check=check))
     if not entries:
         for verdict in _stale(board, prune):
             say(verdict)
@@ -226,7 +226,7 @@ def _check_run(run: Run, found: Predictions, what: str) -> None:
             )
 
 
-def _verdict(board: Board, path: Path, write: bool, check: bool) -> Verdict:
+def verdict_of(board: Board, path: Path, *, write: bool = False, check: bool = False) -> Verdict:
     """Re-score one submission file; whatever is wrong with it becomes its verdict."""
     began = time.monotonic()
     label = printable(f"{path.parent.name}/{path.stem}")
