@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from openmmlo import __version__, cli_data, cli_eval, cli_experiments, cli_train
+from openmmlo import __version__, cli_data, cli_eval, cli_experiments, cli_leaderboard, cli_train
 from openmmlo import cli_options as option
 from openmmlo.errors import ConfigError, OpenmmloError, UnknownName
 
@@ -42,6 +42,7 @@ app.add_typer(lists_app, name="lists")
 app.add_typer(cli_data.wordnet_app, name="wordnet")
 app.add_typer(cli_data.lexicon_app, name="lexicon")
 app.add_typer(cli_experiments.experiments_app, name="experiments")
+app.add_typer(cli_leaderboard.leaderboard_app, name="leaderboard")
 
 
 def _say_version(wanted: bool) -> None:
@@ -224,6 +225,7 @@ app.command(cls=cli_train.Training)(cli_train.pretrain)
 app.command(cls=cli_train.Training)(cli_train.finetune)
 app.command()(cli_eval.score)
 app.command()(cli_eval.compare)
+app.command(cls=cli_leaderboard.Submitting)(cli_leaderboard.submit)
 
 
 @app.command()

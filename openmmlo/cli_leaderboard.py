@@ -59,15 +59,13 @@ def submit(
     code: Annotated[str | None, typer.Option(metavar="URL", help="Where its code is.")] = None,
     entry: Annotated[
         str | None,
-        typer.Option(metavar="SLUG", help="File name of the entry: a-z, 0-9, . and -. Default: from --name."),
+        typer.Option(metavar="SLUG", help="File name of the entry; default: from --name."),
     ] = None,
     method: Annotated[
         str | None, typer.Option(metavar="KEY", help="The method's key, where the leaderboard explains it.")
     ] = None,
     note: Annotated[str | None, typer.Option(metavar="TEXT", help="One line that stands beside it.")] = None,
-    backbone: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="The network. Default: as in the result.")
-    ] = None,
+    backbone: Annotated[str | None, typer.Option(metavar="TEXT", help="The network; default: the result's.")] = None,
     pretraining: Annotated[
         str | None, typer.Option(metavar="TEXT", help='On what it was trained before; "none": from random weights.')
     ] = None,
@@ -76,7 +74,7 @@ def submit(
     ] = None,
     training_set: Annotated[
         str | None,
-        typer.Option(metavar="TEXT", help="The benchmark whose training list it learned from, or what else."),
+        typer.Option(metavar="TEXT", help="Benchmark whose training list it learned from, or what else."),
     ] = None,
     auxiliary_data: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Other images or texts it learned from.")
@@ -118,22 +116,18 @@ def submit(
     )  # fmt: skip
     found = open_board(board)
     if hub is not None:
-        from openmmlo.leaderboard.submit_hub import submit_to_hub
+        from openmmlo.leaderboard.hub import submit_through_hub
 
         if predictions:
-            raise ConfigError(
-                "--hub uploads the predictions; --predictions says that they are there. Give one of them."
-            )
-        sent = submit_to_hub(
+            raise ConfigError("--hub uploads the predictions, --predictions says that they are there: give one.")
+        sent = submit_through_hub(
             results, about, found, hub, dry_run=dry_run, progress=None if quiet else terminal.ProgressBar(unit=None)
         )
         value = terminal_leaderboard.proposal_json(sent.proposal) | {"proposed": sent.proposed}
         terminal.show_json(value) if json else terminal_leaderboard.show_sent(sent)
         return DONE
     if not found.writable and not dry_run:
-        raise ConfigError(
-            "That board is on the Hub: give --hub OWNER/NAME, a data set of yours, or a folder as --board."
-        )
+        raise ConfigError("That board is on the Hub: give --hub OWNER/NAME, a data set of yours, or a folder.")
     proposal = make(results, about, found, [place_of(item) for item in predictions or ()])
     if not dry_run:
         proposal.write()
@@ -148,16 +142,14 @@ def rescore(
     board: Board = None,
     check: Annotated[
         bool,
-        typer.Option("--check", help="Write nothing; hold every mark to what is computed. Exit code 4: one is wrong."),
+        typer.Option("--check", help="Write nothing; hold every mark to what is computed."),
     ] = False,
     prune: Annotated[
         bool, typer.Option("--prune", help="Also remove marks and predictions that no submission has any more.")
     ] = False,
     against: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR", help="Look over what changed since this board, as for a pull request; write nothing."
-        ),
+        typer.Option(metavar="DIR", help="Look over what changed since this board; write nothing."),
     ] = None,
     json: option.Json = False,
     debug: option.Debug = False,

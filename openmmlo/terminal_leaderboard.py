@@ -10,11 +10,11 @@ import typer
 from openmmlo.terminal import COLOURS, percent, show_grid
 
 if TYPE_CHECKING:
+    from openmmlo.leaderboard.hub import HubSubmission
     from openmmlo.leaderboard.reproduce import Reproduced
     from openmmlo.leaderboard.rescore import Verdict
     from openmmlo.leaderboard.rows import Table
     from openmmlo.leaderboard.submit import Proposal
-    from openmmlo.leaderboard.submit_hub import SubmittedToHub
 
 _SHOWN = 20
 _WORDS = {
@@ -75,7 +75,7 @@ def show_proposal(proposal: Proposal, dry_run: bool) -> None:
     )
 
 
-def show_sent(sent: SubmittedToHub) -> None:
+def show_sent(sent: HubSubmission) -> None:
     """Where the pull request is, or what it would hold."""
     if sent.proposed is None:
         _show_diff(sent.proposal)
@@ -133,10 +133,8 @@ def show_tables(tables: Sequence[Table]) -> None:
         typer.echo(f"{'' if number == 0 else chr(10)}{table.benchmark.name}")
         rows = [("", "mark", *(column.key for column in table.columns))]
         for row in table.rows:
-            cells = (
-                percent(row.values[column.key].mean) if column.key in row.values else "-" for column in table.columns
-            )
-            rows.append((row.name, row.mark, *cells))
+            values = (row.values.get(column.key) for column in table.columns)
+            rows.append((row.name, row.mark, *(percent(value.mean if value else None) for value in values)))
         show_grid(rows)
 
 
