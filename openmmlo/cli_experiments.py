@@ -121,3 +121,28 @@ def write(
     )  # fmt: skip
     terminal.show_json(written) if json else terminal_experiments.show_written(written)
     return 0
+
+
+@experiments_app.command("submit")
+def submit(
+    out: Out = Path("experiments"),
+    board: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the leaderboard.")] = Path("leaderboard"),
+    seeds: Seeds = None,
+    data: Data = None,
+    device: Device = "cpu",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be written; write nothing.")] = False,
+    json: option.Json = False,
+    debug: option.Debug = False,
+) -> int:
+    """Write an entry of the leaderboard for every run that has all its seeds."""
+    from openmmlo import terminal, terminal_experiments
+    from openmmlo.experiments.submit import submit as hand_in
+    from openmmlo.leaderboard.board import Board
+
+    done = hand_in(out, Board(board), seeds or SEEDS, dry_run=dry_run, data=data, device=device)
+    if json:
+        entries = [item.submission.entry for item in done.proposals]
+        terminal.show_json({"written": entries, "unchanged": done.unchanged, "left_out": dict(done.left_out)})
+    else:
+        terminal_experiments.show_submitted(done, dry_run)
+    return 0

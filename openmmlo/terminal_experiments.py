@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from openmmlo.experiments.document import Written
     from openmmlo.experiments.run import Ran
     from openmmlo.experiments.status import Status
+    from openmmlo.experiments.submit import Submitted
 
 
 class RunsBar(ProgressBar):
@@ -77,3 +78,15 @@ def show_written(written: Written) -> None:
     if written.missing:
         typer.echo(f"{len(written.missing)} runs are missing in it, and named there.")
     typer.echo(f"{written.page}, with {len(written.images)} pictures in {written.page.parent / 'images'}")
+
+
+def show_submitted(done: Submitted, dry_run: bool) -> None:
+    """Which entries were written, which stood there, and which runs are none."""
+    for proposal in done.proposals:
+        typer.echo(f"{'would be written' if dry_run else 'written':<18}{proposal.submission.entry}")
+    for entry in done.unchanged:
+        typer.echo(f"{'unchanged':<18}{entry}")
+    for name, reason in done.left_out.items():
+        typer.echo(f"{'left out':<18}{name}: {reason}")
+    if done.proposals and not dry_run:
+        typer.echo("Their marks: openmmlo leaderboard rescore")
