@@ -211,14 +211,15 @@ def reproduce(
 
 @leaderboard_app.command()
 def lint(board: Board = None, json: option.Json = False, debug: option.Debug = False) -> int:
-    """Find rows that cannot be."""
-    from openmmlo import terminal
+    """Find rows that cannot be; exit code 4 where a submission has one."""
+    from openmmlo import terminal, terminal_leaderboard
     from openmmlo.leaderboard.board import open_board
     from openmmlo.leaderboard.lint import lint as find
 
     findings = find(open_board(board))
-    failed = any(finding.level == "error" for finding in findings)
-    terminal.show_json({"ok": not failed, "findings": findings}) if json else terminal.show_findings(findings)
+    failed = any(finding.fails for finding in findings)
+    value = {"ok": not failed, "findings": [finding.to_json() for finding in findings]}
+    terminal.show_json(value) if json else terminal_leaderboard.show_findings(findings)
     return CHECK_FAILED if failed else DONE
 
 
@@ -244,13 +245,18 @@ def site(
 def show(
     benchmark: Benchmark = None, board: Board = None, json: option.Json = False, debug: option.Debug = False
 ) -> int:
-    """Print the tables."""
+    """Print the tables: as many of the first columns as the terminal has room for."""
+    from json import loads
+
     from openmmlo import terminal, terminal_leaderboard
+    from openmmlo.evaluate.benchmark import load_benchmark
     from openmmlo.leaderboard.board import open_board
     from openmmlo.leaderboard.rows import tables
+    from openmmlo.leaderboard.site.downloads import json_of
 
-    found = [table for table in tables(open_board(board)) if benchmark in (None, table.benchmark.name)]
-    terminal.show_json(found) if json else terminal_leaderboard.show_tables(found)
+    wanted = None if benchmark is None else load_benchmark(benchmark).name
+    found = [table for table in tables(open_board(board)) if wanted in (None, table.benchmark.name)]
+    terminal.show_json(loads(json_of(found))) if json else terminal_leaderboard.show_tables(found)
     return DONE
 
 

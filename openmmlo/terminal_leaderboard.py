@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from openmmlo.terminal import COLOURS, percent, show_grid
 
 if TYPE_CHECKING:
     from openmmlo.leaderboard.hub import HubSubmission
+    from openmmlo.leaderboard.lint import Finding
     from openmmlo.leaderboard.reproduce import Reproduced
     from openmmlo.leaderboard.rescore import Verdict
     from openmmlo.leaderboard.rows import Table
@@ -128,14 +130,37 @@ def show_reproduced(done: Reproduced) -> None:
 
 
 def show_tables(tables: Sequence[Table]) -> None:
-    """A table a benchmark: rank by the first column, name, mark, numbers in percent."""
+    """A table a benchmark, in the width of the terminal, with what it leaves out and who still waits for a mark."""
+    from openmmlo.leaderboard.show import shown
+
+    width = shutil.get_terminal_size((80, 24)).columns
     for number, table in enumerate(tables):
-        typer.echo(f"{'' if number == 0 else chr(10)}{table.benchmark.name}")
-        rows = [("", "mark", *(column.key for column in table.columns))]
-        for row in table.rows:
-            values = (row.values.get(column.key) for column in table.columns)
-            rows.append((row.name, row.mark, *(percent(value.mean if value else None) for value in values)))
-        show_grid(rows)
+        typer.echo(f"{'' if number == 0 else chr(10)}{table.benchmark.name}: {table.benchmark.title} Rates in percent.")
+        found = shown(table, width)
+        for line in found.lines:
+            _echo(line)
+        if found.left_out:
+            _echo(f"No room for: {', '.join(found.left_out)}. A wider terminal or --json shows them.")
+        remarked = sum(bool(row.remarks) for row in table.rows)
+        if remarked:
+            typer.echo(f"{remarked:,} of {len(table.rows):,} rows have remarks: --json and the site show them.")
+        if table.awaiting:
+            _echo(f"Not re-scored yet: {', '.join(table.awaiting)}.")
+    if not tables:
+        typer.echo("No entry.")
+
+
+def show_findings(findings: Sequence[Finding]) -> None:
+    """What stands against a paper's rows, what cannot be checked, and last what makes the check fail."""
+    words = {(True, False): "error", (False, False): "warning", (False, True): "note"}
+    for item in sorted(findings, key=lambda item: (item.fails, not item.note)):
+        word = words[item.fails, item.note]
+        colour = COLOURS.get(word)
+        typer.echo(f"{typer.style(f'{word:<8}', fg=colour) if colour else f'{word:<8}'}", nl=False)
+        _echo(f"{item.subject}: {item.text} [{item.rule}]")
+    failed = sum(item.fails for item in findings)
+    printed = sum(item.origin == "reported" for item in findings)
+    typer.echo(f"{failed:,} findings in submissions, {printed:,} in reported tables.")
 
 
 def _echo(text: str) -> None:
