@@ -1,4 +1,4 @@
-"""Boards drawn from a seed: entries with marks whose numbers hang together, some that wait, and what a paper reports."""
+"""Boards drawn from a seed: entries with marks whose numbers hang together, some that wait, what a paper reports."""
 
 from __future__ import annotations
 
@@ -201,7 +201,9 @@ def table(rows: Sequence[tuple[str, str | None, float]] = (("cRT", "crt", 49.6),
                 "remarks": [f"{name} matches the published ResNeXt-50 figure."],
                 "setting": {"backbone": "ResNet block", "pretraining": "none", "from_scratch": True, "captions": "none",
                             "training_set": benchmark, "auxiliary_data": None},
-                "metrics": {"top1.all": value, "top1.many": value + 12, "top1.medium": value - 3, "top1.few": value - 20},
+                "metrics": {
+                    "top1.all": value, "top1.many": value + 12, "top1.medium": value - 3, "top1.few": value - 20,
+                },
             }
             for benchmark in ("imagenet-lt", "miniature")
             for name, key, value in rows

@@ -29,11 +29,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Facet:
-    """A filter: its key in addresses, its label, and (value, label, rows) of each choice."""
+    """A filter: its key in addresses, its label, and (value, rows) of each choice."""
 
     key: str
     label: str
-    options: list[tuple[str, str, int]]
+    options: list[tuple[str, int]]
 
 
 def shown(value: float, column: Column) -> float:
@@ -75,7 +75,7 @@ def table_view(table: Table) -> dict[str, Any]:
     """What the template reads."""
     chosen = headline(table)
     order = first(table)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "row": row,
             "href": address_of(row),
@@ -197,16 +197,13 @@ def facets(rows: Sequence[Row]) -> list[Facet]:
     found = []
     for key, label in _FACETS.items():
         counts = Counter(facet_value(row, key) for row in rows)
-        options = [
-            (value, value, count) for value, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-        ]
-        found.append(Facet(key, label, options))
+        found.append(Facet(key, label, sorted(counts.items(), key=lambda item: (-item[1], item[0]))))
     return found
 
 
 def _facet_data(facet: Facet, rows: Sequence[Row]) -> dict[str, Any]:
     """The values of a filter, and the place among them of each row's."""
-    places = {value: place for place, (value, _, _) in enumerate(facet.options)}
+    places = {value: place for place, (value, _) in enumerate(facet.options)}
     return {"values": list(places), "at": [places[facet_value(row, facet.key)] for row in rows]}
 
 

@@ -64,7 +64,8 @@ def write_site(board: Board, out: Path, progress: Progress | None = None) -> Sit
     tables = with_findings(tables_of(entries, printed), lint_reported(printed))
     by_label = {entry.submission.label: entry for entry in entries}
     written: list[str] = []
-    shown.start(len(entries) + 2 * len(tables) + 2, 0)
+    # Overview, methods, three downloads of all; of each benchmark its page and three downloads; a page an entry.
+    shown.start(5 + 4 * len(tables) + sum(entry.mark is not None for entry in entries), 0)
     try:
         for name, data in _files(tables, by_label):
             path = out / PurePosixPath(name)
