@@ -123,7 +123,8 @@ def submit(
         sent = submit_through_hub(
             results, about, found, hub, dry_run=dry_run, progress=None if quiet else terminal.ProgressBar(unit=None)
         )
-        value = terminal_leaderboard.proposal_json(sent.proposal) | {"proposed": sent.proposed}
+        value = terminal_leaderboard.proposal_json(sent.proposal)
+        value |= {"board": sent.to, "uploaded": sent.uploaded, "proposed": sent.proposed}
         terminal.show_json(value) if json else terminal_leaderboard.show_sent(sent)
         return DONE
     if not found.writable and not dry_run:
@@ -262,23 +263,75 @@ def show(
 
 @leaderboard_app.command()
 def push(
-    repo: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="A data set of the Hub.")],
+    to: Annotated[str | None, typer.Option(metavar="OWNER/NAME", help="The data set that takes the board.")] = None,
+    space: Annotated[
+        str | None, typer.Option(metavar="OWNER/NAME", help="The static Space that takes its pages.")
+    ] = None,
     board: Board = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Look at the folder alone; contact nobody.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Also delete and overwrite what others put there.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Make ready and check; contact nobody.")] = False,
     json: option.Json = False,
     quiet: option.Quiet = False,
     debug: option.Debug = False,
 ) -> int:
-    """Publish a board's folder as a data set on the Hub."""
-    from openmmlo import terminal
+    """Publish a board on the Hub: its folder as a data set, its pages as a static Space."""
+    from openmmlo import terminal, terminal_leaderboard
+    from openmmlo.errors import ConfigError
     from openmmlo.leaderboard.board import open_board
-    from openmmlo.leaderboard.hub import push_board
-    from openmmlo.leaderboard.hub.tables import board_texts
+    from openmmlo.leaderboard.hub import push as send
 
-    found = open_board(board)
-    done = push_board(
-        found.root, repo, board_texts(found, repo), dry_run=dry_run,
+    if to is None and space is None:
+        raise ConfigError(
+            "Nothing to do: give --to OWNER/NAME for the board, --space OWNER/NAME for its pages, or both."
+        )
+    done = send(
+        open_board(board), to, space, replace=replace, dry_run=dry_run,
         progress=None if quiet else terminal.ProgressBar(unit=None),
     )  # fmt: skip
-    terminal.show_json(done) if json else typer.echo(f"{done.files:,} files; sent: {done.sent_files:,}. {done.url}")
+    terminal.show_json({"pushed": done}) if json else terminal_leaderboard.show_pushed(done)
+    return DONE
+
+
+@leaderboard_app.command()
+def fetch(
+    repo: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="A board on the Hub.")],
+    to: Annotated[Path, typer.Option(metavar="DIR", help="Where to.")] = Path("leaderboard"),
+    revision: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Branch, tag, commit or refs/pr/N; default: main.")
+    ] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Overwrite files that read otherwise here.")] = False,
+    json: option.Json = False,
+    quiet: option.Quiet = False,
+    debug: option.Debug = False,
+) -> int:
+    """Bring a board on the Hub, or a pull request to it, into a folder: to score it again, and push it back."""
+    from openmmlo import terminal, terminal_leaderboard
+    from openmmlo.leaderboard.hub import fetch_board
+
+    progress = None if quiet else terminal.ProgressBar(unit=None)
+    done = fetch_board(repo, to, revision, replace=replace, progress=progress)
+    terminal.show_json(done) if json else terminal_leaderboard.show_fetched(done)
+    return DONE
+
+
+@leaderboard_app.command()
+def card(
+    what: Annotated[
+        str, typer.Argument(metavar="RESULT_DIR|[BENCHMARK/]ENTRY", help="Whose numbers; an entry's are its mark's.")
+    ],
+    into: Annotated[Path, typer.Option(metavar="FILE", help="A model's README.md; made where there is none.")],
+    board: Board = None,
+    json: option.Json = False,
+    debug: option.Debug = False,
+) -> int:
+    """Write numbers into a model card, as the Hub reads them (model-index)."""
+    from openmmlo import terminal
+    from openmmlo.leaderboard.board import open_board
+    from openmmlo.leaderboard.model_card import measured, write_card
+
+    numbers = measured(what, None if Path(what).is_dir() else open_board(board))
+    done = write_card(numbers, into)
+    terminal.show_json(done) if json else typer.echo(f"{done.path}: {done.added:,} new, {done.replaced:,} replaced.")
     return DONE

@@ -11,7 +11,7 @@ import typer
 from openmmlo.terminal import COLOURS, percent, show_grid
 
 if TYPE_CHECKING:
-    from openmmlo.leaderboard.hub import HubSubmission
+    from openmmlo.leaderboard.hub import Fetched, HubSubmission, Pushed
     from openmmlo.leaderboard.lint import Finding
     from openmmlo.leaderboard.reproduce import Reproduced
     from openmmlo.leaderboard.rescore import Verdict
@@ -78,14 +78,48 @@ def show_proposal(proposal: Proposal, dry_run: bool) -> None:
 
 
 def show_sent(sent: HubSubmission) -> None:
-    """Where the pull request is, or what it would hold."""
-    if sent.proposed is None:
+    """What was uploaded and where the pull request is, or what would be sent."""
+    label = sent.proposal.submission.label
+    if sent.uploaded is None or sent.proposed is None:
         _show_diff(sent.proposal)
-        typer.echo("Every metric is that of its predictions. Nothing was sent; the commit is not known before.")
-    elif sent.proposed.number is None:
-        _echo(f"{sent.proposal.submission.label} is there already, with the same content: {sent.proposed.url}")
+        for run in sent.proposal.submission.runs:
+            file = run.predictions
+            _echo(f"{file.place.repo}: {file.place.path}, {file.bytes:,} bytes, would be there")
+        typer.echo(f"{sent.to}: a pull request would add the submission, with the commit of the upload for the zeros.")
+        typer.echo("Every metric is that of its predictions. Nothing was sent.")
+        return
+    up = sent.uploaded
+    _echo(f"{up.url}: {len(up.paths)} predictions at commit {up.revision[:12]}, {up.sent_bytes:,} bytes sent")
+    if sent.proposed.number is None:
+        _echo(f"{label} is there already, with the same content: {sent.proposed.url}")
     else:
-        _echo(f"{sent.proposal.submission.label} is proposed: {sent.proposed.url}")
+        words = "is proposed" if sent.proposed.opened else "was changed" if sent.proposed.changed else "stays proposed"
+        _echo(f"{label} {words}: {sent.proposed.url}")
+
+
+def show_pushed(done: Sequence[Pushed]) -> None:
+    """What of a board and its pages is on the Hub now."""
+    for item in done:
+        if item.dry_run:
+            typer.echo(f"{item.repo}: {item.files:,} files, {item.bytes:,} bytes. Nothing was sent.")
+        else:
+            sent = f"sent {item.sent_files:,} of {item.files:,} files" if item.sent_files else "holds the same already"
+            typer.echo(f"{item.url}: {sent}")
+        for path in item.deleted[:_SHOWN]:
+            _echo(f"  deleted there: {path}")
+        if item.left_here:
+            _echo(f"  no part of a board, left here: {', '.join(item.left_here[:_SHOWN])}")
+
+
+def show_fetched(done: Fetched) -> None:
+    """What came, and what comes next."""
+    typer.echo(
+        f"{done.folder}: {done.repo} at commit {done.commit[:12]}; {len(done.added):,} files are new, "
+        f"{len(done.replaced):,} were replaced."
+    )
+    if done.only_here:
+        _echo(f"  only here: {', '.join(done.only_here[:_SHOWN])}")
+    typer.echo(f"Score it again: openmmlo leaderboard rescore --board {done.folder}")
 
 
 def _show_diff(proposal: Proposal) -> None:

@@ -10,6 +10,7 @@ from openmmlo.leaderboard.hub.opening import Origin, open_published
 from openmmlo.leaderboard.hub.places import PUBLISHED, is_repo
 from openmmlo.leaderboard.hub.predictions import fetch_from_board, fetch_predictions
 from openmmlo.leaderboard.hub.proposing import Proposed, propose
+from openmmlo.leaderboard.hub.publishing import push
 from openmmlo.leaderboard.hub.pushing import Pushed, push_board
 from openmmlo.leaderboard.hub.spaces import push_site
 from openmmlo.leaderboard.hub.submitting import HubSubmission, submit_through_hub
@@ -32,6 +33,7 @@ __all__ = [
     "open_published",
     "predictions_path",
     "propose",
+    "push",
     "push_board",
     "push_site",
     "submit_through_hub",

@@ -17,7 +17,6 @@ from openmmlo.errors import HubError, SubmissionRefused
 from openmmlo.writing import space_needed
 
 _MOST_REDIRECTS = 5
-_PIECE = 1 << 18
 
 
 class _Arriving:
@@ -83,7 +82,7 @@ def _receive(connection: Connection, url: str, arriving: _Arriving) -> bool:
     with _answer(connection, url, arriving.bytes) as response:
         if arriving.bytes and response.status_code != 206:
             arriving.restart()
-        for piece in response.iter_raw(_PIECE):
+        for piece in response.iter_raw():
             if not arriving.take(piece):
                 return False
     if arriving.bytes < arriving.size:

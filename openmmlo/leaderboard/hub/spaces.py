@@ -14,11 +14,11 @@ from openmmlo.building.publishing.private_text import refuse_private
 from openmmlo.errors import DataError, PublishRefused
 from openmmlo.leaderboard.hub import sending
 from openmmlo.leaderboard.hub.pushing import MAIN, Pushed, written
+from openmmlo.leaderboard.site.write import CONTENTS
 from openmmlo.models.card_results import front_matter_yaml
 from openmmlo.progress import Progress
 
 CARD = "README.md"
-_NOTE = ".openmmlo-site.json"
 _TEMPLATE = frozenset({".gitattributes", ".gitignore", CARD, "index.html", "style.css"})
 """What a new static Space holds."""
 
@@ -58,7 +58,7 @@ def push_site(
     """Publish a site. Done twice it changes nothing; pages that are gone here go there, other files there stay.
 
     Args:
-        site: folder with index.html.
+        site: folder that openmmlo leaderboard site wrote; what else lies in it stays.
         repo: ``owner/name`` of the Space; made where it does not exist.
         dataset: ``owner/name`` of the board that it shows.
         replace: write into a Space that holds something else.
@@ -69,14 +69,13 @@ def push_site(
         HubError: the Hub cannot be reached or does not allow it.
     """
     checked_repo(repo)
-    if not (site / "index.html").is_file():
-        raise DataError(f"{site} holds no index.html. Give a folder that openmmlo leaderboard site wrote.")
+    pages = _listed((site / CONTENTS).read_bytes()) if (site / CONTENTS).is_file() else []
+    if "index.html" not in pages:
+        raise DataError(f"{site} holds no site. Give a folder that openmmlo leaderboard site wrote.")
     connection = None if dry_run else Connection(repo, patience, progress, writing=True, kind="space")
-    paths = {local.relative_to(site).as_posix(): local for local in sorted(site.rglob("*")) if local.is_file()}
-    pages = sorted(path for path in paths if path not in (CARD, _NOTE))
     with quiet_client(), tempfile.TemporaryDirectory(prefix="openmmlo-") as folder:
-        own = {CARD: space_card(title, dataset).encode(), _NOTE: (json.dumps(pages, indent=0) + "\n").encode()}
-        uploads = [*(sending.upload_of(path, paths[path]) for path in pages), *written(own, Path(folder))]
+        own = [sending.upload_of(path, site / path) for path in (*pages, CONTENTS)]
+        uploads = [*own, *written({CARD: space_card(title, dataset).encode()}, Path(folder))]
         for upload in uploads:
             refuse_private(upload.path, upload.local.read_text(encoding="utf-8", errors="replace"), site)
         files, size = len(uploads), sum(upload.bytes for upload in uploads)
@@ -102,15 +101,21 @@ def push_site(
 def _earlier(connection: Connection) -> list[str] | None:
     """The pages that an earlier push put there; None where there was none."""
     with tempfile.TemporaryDirectory(prefix="openmmlo-") as folder:
-        if _NOTE not in transfer.tree(connection, MAIN):
+        if CONTENTS not in transfer.tree(connection, MAIN):
             return None
         path = connection.call(
             lambda: connection.api.hf_hub_download(
-                connection.repo, _NOTE, repo_type=connection.kind, revision=MAIN, local_dir=folder
+                connection.repo, CONTENTS, repo_type=connection.kind, revision=MAIN, local_dir=folder
             )
         )
-        try:
-            found = json.loads(Path(path).read_bytes())
-        except ValueError:
-            return []
-    return [item for item in found if isinstance(item, str)] if isinstance(found, list) else []
+        return _listed(Path(path).read_bytes())
+
+
+def _listed(contents: bytes) -> list[str]:
+    """The files of a site by what it says of itself; none where that cannot be read, and none outside of it."""
+    try:
+        names = json.loads(contents)["files"]
+    except (ValueError, KeyError, TypeError):
+        return []
+    listed = names if isinstance(names, list) else []
+    return [name for name in listed if isinstance(name, str) and ".." not in name and not name.startswith("/")]
