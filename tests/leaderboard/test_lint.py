@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 from made_entries import SETTING, block, digest_of_text, made, written
 
+from openmmlo.cli import main
 from openmmlo.leaderboard.board import Board
 from openmmlo.leaderboard.lint import RULES, Finding, lint, lint_reported, lint_submissions
 from openmmlo.leaderboard.lint.arithmetic import off_curve, recombined
@@ -204,7 +207,33 @@ def test_a_group_that_is_absent_makes_no_sum() -> None:
     assert recombined({}, {}) is None
 
 
-def test_every_rule_is_told_in_a_sentence() -> None:
-    found = {item.rule for item in of_papers(papers())}
-    assert found <= set(RULES)
+def test_the_page_tells_every_rule_and_every_row_of_the_paper_that_does_not_recombine() -> None:
+    page = (CHECKOUT / "docs" / "leaderboard.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `([a-z-]+)` \|", page, re.MULTILINE) == list(RULES)
     assert all(text.endswith(".") for text in RULES.values())
+    told = re.findall(r"^\| .+ \| [\d.]+ \| [\d.]+ \| ([+−][\d.]+) \|$", page, re.MULTILINE)
+    found = [item.residual for item in of_papers(papers()) if item.residual is not None]
+    assert sorted(told) == sorted(f"{residual:+.2f}".replace("-", "−") for residual in found)
+
+
+def test_the_command_ends_with_4_where_a_submission_cannot_be_and_says_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = written(tmp_path, clean())
+    assert main(["leaderboard", "lint", "--board", str(root)]) == 0
+    capsys.readouterr()
+    written(tmp_path, [made("odd", [block(0.7, 0.5, 0.2, all_=0.6, ece=seed / 100) for seed in range(3)])])
+    assert main(["leaderboard", "lint", "--board", str(root)]) == 4
+    said = capsys.readouterr().out
+    assert "error   miniature/odd: seed 0, test: its shot groups give" in said
+    assert main(["leaderboard", "lint", "--board", str(root), "--json"]) == 4
+    value = json.loads(capsys.readouterr().out)
+    assert value["ok"] is False
+    assert {(item["rule"], item["entry"]) for item in value["findings"] if item["fails"]} == {("recombination", "odd")}
+
+
+def test_what_only_papers_did_wrong_ends_with_0(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    written(tmp_path, clean())
+    shutil.copytree(REPORTED, tmp_path / "reported")
+    assert main(["leaderboard", "lint", "--board", str(tmp_path)]) == 0
+    assert "warning Table 1: CLIP zero-shot" in capsys.readouterr().out

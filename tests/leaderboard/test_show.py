@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from made_entries import SETTING, block, made
+from made_entries import SETTING, block, made, written
 
+from openmmlo.cli import main
 from openmmlo.leaderboard.reported import read_tables
 from openmmlo.leaderboard.rows import Table, tables_of
 from openmmlo.leaderboard.show import shown
@@ -78,3 +79,33 @@ def test_a_long_name_is_cut_and_a_table_without_rows_has_no_lines() -> None:
     assert max(map(len, shown(found, 80).lines)) <= 80
     (empty,) = tables_of([made("late", [block(0.8, 0.6, 0.3)], mark=None)], [])
     assert shown(empty, 80).lines == ()
+
+
+def test_the_command_prints_the_table_and_the_same_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    entries = [
+        made("ce", [block(0.8, 0.6, 0.10 + step / 100) for step in range(3)]),
+        made("late", [block(0.7, 0.6, 0.50 + step / 100) for step in range(3)], mark=None),
+    ]
+    root = written(tmp_path, entries)
+    assert main(["leaderboard", "show", "--board", str(root), "--benchmark", "miniature"]) == 0
+    said = capsys.readouterr().out
+    assert "1  Ce" in said
+    assert "re-scored" in said
+    assert "Not re-scored yet: late." in said
+    assert main(["leaderboard", "show", "--board", str(root), "--json"]) == 0
+    (value,) = json.loads(capsys.readouterr().out)
+    (row,) = value["rows"]
+    few = row["metrics"]["classification.test.groups.few"]
+    assert few["seeds"] == [0.10, 0.11, 0.12]
+    assert few["rank"] == [1, 1]
+    assert row["mark"] == "re-scored"
+    assert value["awaiting"] == ["late"]
+
+
+def test_a_benchmark_that_is_not_known_is_refused_and_one_without_entries_is_empty(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["leaderboard", "show", "--board", str(tmp_path), "--benchmark", "minature"]) == 2
+    assert "'miniature'" in capsys.readouterr().err
+    assert main(["leaderboard", "show", "--board", str(tmp_path), "--benchmark", "miniature"]) == 0
+    assert capsys.readouterr().out.strip() == "No entry."
