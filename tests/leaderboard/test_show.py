@@ -96,7 +96,7 @@ def test_the_command_prints_the_table_and_the_same_as_json(tmp_path: Path, capsy
     (value,) = json.loads(capsys.readouterr().out)
     (row,) = value["rows"]
     few = row["metrics"]["classification.test.groups.few"]
-    assert few["seeds"] == [0.10, 0.11, 0.12]
+    assert few["seeds"] == pytest.approx([0.10, 0.11, 0.12])
     assert few["rank"] == [1, 1]
     assert row["mark"] == "re-scored"
     assert value["awaiting"] == ["late"]
