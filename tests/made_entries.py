@@ -71,6 +71,7 @@ def made(
     warnings: Sequence[str] = (),
     lists: Mapping[str, str] | None = None,
     note: str | None = None,
+    identity: Mapping[str, str] | None = None,
 ) -> Entry:
     """An entry with one block a seed, and the mark that re-scoring would give it.
 
@@ -82,7 +83,7 @@ def made(
         Run(
             seed,
             PredictionsFile(digest, 1000, 4500, Place("board")),
-            _result(benchmark, name, seed, scored, digest, warnings, lists),
+            _result(benchmark, name, seed, scored, digest, warnings, lists, identity),
         )
         for seed, (scored, digest) in enumerate(zip(blocks, digests, strict=True))
     )
@@ -106,13 +107,14 @@ def _result(
     predictions: str,
     warnings: Sequence[str],
     lists: Mapping[str, str] | None,
+    identity: Mapping[str, str] | None,
 ) -> dict[str, Any]:
     digests: dict[str, Any] = {key: digest_of_text(key) for key in ("definition", "label_map", "checkpoint")}
     return {
         "format": 1,
         "openmmlo": "0.1.0",
         "benchmark": {"name": benchmark, "version": 1},
-        "model": {"name": name, "identity": {}},
+        "model": {"name": name, "identity": dict(identity or {})},
         "seed": seed,
         "classifier": {"kind": "model"},
         "protocol": {},

@@ -124,6 +124,12 @@ def test_another_training_set_an_unknown_method_and_too_few_seeds_are_found() ->
     assert rules(made("two", [block(0.9, 0.8, 0.7 + step / 90) for step in range(2)])) == [("seeds", "two")]
 
 
+def test_a_checkpoint_that_was_trained_for_another_benchmark_than_is_said_is_found() -> None:
+    blocks = [block(0.9, 0.8, 0.7 + step / 90) for step in range(3)]
+    assert rules(made("odd", blocks, identity={"benchmark": "places-lt"})) == [("training-set", "odd")] * 3
+    assert rules(made("mine", blocks, identity={"benchmark": "miniature"})) == []
+
+
 def test_what_learns_from_no_image_needs_no_seeds() -> None:
     assert rules(made("clip", [block(0.9, 0.8, 0.7)], setting=replace(SETTING, training_set="none"))) == []
 

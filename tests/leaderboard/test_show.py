@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -109,3 +111,16 @@ def test_a_benchmark_that_is_not_known_is_refused_and_one_without_entries_is_emp
     assert "'miniature'" in capsys.readouterr().err
     assert main(["leaderboard", "show", "--board", str(tmp_path), "--benchmark", "miniature"]) == 0
     assert capsys.readouterr().out.strip() == "No entry."
+
+
+@pytest.mark.parametrize("command", ["show", "lint"])
+def test_the_commands_load_no_torch(command: str, tmp_path: Path) -> None:
+    root = written(tmp_path, [made("ce", [block(0.8, 0.6, 0.10 + step / 100) for step in range(3)])])
+    code = (
+        "import sys\nfrom openmmlo.cli import main\n"
+        f"assert main(['leaderboard', {command!r}, '--board', {str(root)!r}]) == 0\n"
+        "assert 'openmmlo.leaderboard.board' in sys.modules\n"
+        "assert not {'torch', 'transformers', 'timm', 'datasets', 'faiss'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from openmmlo.evaluate.benchmark import Benchmark, load_benchmark
 from openmmlo.evaluate.metrics.accuracy import GROUPS
+from openmmlo.leaderboard.limits import printable
 from openmmlo.leaderboard.lint.arithmetic import beyond, recombination, recombined
 from openmmlo.leaderboard.lint.finding import Finding
 from openmmlo.leaderboard.methods import METHODS
@@ -59,16 +60,24 @@ def _of_entry(entry: Entry, benchmark: Benchmark, scored: Mapping[int, Mapping[s
     if len(submission.runs) < SEEDS and submission.setting.training_set != "none":
         count = len(submission.runs)
         yield finding(entry, "seeds", f"{count} seed{'' if count == 1 else 's'}; expected at least {SEEDS}.")
-    if not same_training_set(submission.setting.training_set, benchmark):
-        (train,) = benchmark.with_role("train")
-        yield finding(
-            entry,
-            "training-set",
-            f"Learned from {submission.setting.training_set}; its column learns from {train.source}.",
-        )
+    yield from _training_set(entry, benchmark)
     if submission.method is not None and submission.method not in METHODS:
         yield finding(entry, "method", f"Names method {submission.method!r}, which the leaderboard does not know.")
     yield from _overlap(entry, benchmark)
+
+
+def _training_set(entry: Entry, benchmark: Benchmark) -> Iterator[Finding]:
+    """What the authors say, and what an openmmlo checkpoint's own identity says."""
+    (train,) = benchmark.with_role("train")
+    named = entry.submission.setting.training_set
+    if not same_training_set(named, benchmark):
+        yield finding(entry, "training-set", f"Learned from {named}; its column learns from {train.source}.")
+        return
+    for run in entry.submission.runs:
+        own = run.result["model"]["identity"].get("benchmark")
+        if isinstance(own, str) and not same_training_set(own, benchmark):
+            text = f"seed {run.seed}: it says {named}, and its checkpoint was trained for {printable(own, 100)}."
+            yield finding(entry, "training-set", text)
 
 
 def _recombination(entry: Entry, benchmark: Benchmark, where: str, values: Mapping[str, float]) -> Iterator[Finding]:
@@ -98,7 +107,7 @@ def _overlap(entry: Entry, benchmark: Benchmark) -> Iterator[Finding]:
         for text in run.result["warnings"]:
             seen = _OVERLAP.match(text) if isinstance(text, str) else None
             if seen and seen[1] in tested:
-                yield finding(entry, "overlap", f"seed {run.seed}: {text}.")
+                yield finding(entry, "overlap", f"seed {run.seed}: {printable(text, 300)}.")
         trained = {item.name: hashes.get(item.name) for item in benchmark.with_role("train")}
         for name in sorted(tested):
             own = hashes.get(name)
