@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
@@ -102,7 +102,7 @@ def read_json(data: bytes, what: str, most: int = JSON_BYTES) -> Any:
     return value
 
 
-def _check_shape(data: bytes, refuse: Any) -> None:
+def _check_shape(data: bytes, refuse: Callable[[str], NoReturn]) -> None:
     """Sizes of what parsing would make, from the bytes alone: in time and memory of the order of their number."""
     # Up to the first thing that is no JSON this sees strings where the parser does; beyond it the parser never comes.
     quotes = data.replace(b"\\\\", b"").replace(b'\\"', b"")
@@ -125,7 +125,7 @@ def _check_shape(data: bytes, refuse: Any) -> None:
         refuse("a number of more digits than any measure has")
 
 
-def _check_letters(value: Any, refuse: Any) -> None:
+def _check_letters(value: Any, refuse: Callable[[str], NoReturn]) -> None:
     waiting = [value]
     while waiting:
         item = waiting.pop()

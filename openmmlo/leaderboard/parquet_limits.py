@@ -8,6 +8,7 @@ then is it read as predictions. Of encodings there are those that ``openmmlo eva
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
@@ -45,6 +46,8 @@ _TEXTS = ("sample_id", "set", "class_key")
 _EXPECTED = {
     **dict.fromkeys(_TEXTS, "BYTE_ARRAY"), "label": "INT32", "predicted": "INT32", "confidence": "DOUBLE",
 }  # fmt: skip
+Refuse = Callable[[str], NoReturn]
+
 _DATA_PAGE, _INDEX_PAGE, _DICTIONARY_PAGE, _DATA_PAGE_2 = range(4)
 _PLAIN, _PLAIN_DICTIONARY, _RLE_DICTIONARY = 0, 2, 8
 
@@ -87,7 +90,7 @@ def check_file(path: Path, rows: int, what: str) -> int:
             refuse(f"it cannot be read as a parquet file ({type(error).__name__}: {printable(str(error), 200)})")
 
 
-def _check_magic(file: IO[bytes], size: int, refuse: Any) -> None:
+def _check_magic(file: IO[bytes], size: int, refuse: Refuse) -> None:
     """First and last bytes, and a footer of few parts."""
     head = file.read(32)
     for magic, name in _OTHERS:
@@ -95,10 +98,10 @@ def _check_magic(file: IO[bytes], size: int, refuse: Any) -> None:
             refuse(f"it is {name}")
     file.seek(max(0, size - 8))
     tail = file.read(8)
-    if size < 12 or not head.startswith(_MAGIC) or tail[4:] != _MAGIC:
-        refuse(
-            f"it begins with {told(head[:8])}, which no parquet file does" if head[:4] != _MAGIC else "it is cut short"
-        )
+    if not head.startswith(_MAGIC):
+        refuse(f"it begins with {told(head[:8])}, as no parquet file does")
+    if size < 12 or tail[4:] != _MAGIC:
+        refuse("it is cut short")
     length = int.from_bytes(tail[:4], "little")
     if not 0 < length <= min(FOOTER, size - 12):
         refuse(f"its footer has {length:,} bytes; at most {min(FOOTER, size - 12):,} are read")
@@ -109,7 +112,7 @@ def _check_magic(file: IO[bytes], size: int, refuse: Any) -> None:
         refuse(f"its footer is no footer ({error})")
 
 
-def _check_footer(opened: Any, rows: int, refuse: Any) -> None:
+def _check_footer(opened: Any, rows: int, refuse: Refuse) -> None:
     """Names, types and counts, and the description of the benchmark, which is JSON."""
     found, schema = opened.metadata, opened.schema
     if found.num_rows > rows:
@@ -137,7 +140,7 @@ def _check_footer(opened: Any, rows: int, refuse: Any) -> None:
             refuse(f"its description says of {key} {told(listed)}; expected a list of at most {most:,}")
 
 
-def _check_chunk(file: IO[bytes], size: int, group: Any, column: int, refuse: Any) -> None:
+def _check_chunk(file: IO[bytes], size: int, group: Any, column: int, refuse: Refuse) -> None:
     """The head of every page of a column in a row group, and what all of them would unpack to."""
     chunk = group.column(column)
     name, rows = told(chunk.path_in_schema), group.num_rows
@@ -167,7 +170,7 @@ def _check_chunk(file: IO[bytes], size: int, group: Any, column: int, refuse: An
         refuse(f"the pages of column {name} hold {values:,} values for {rows:,} rows, or end elsewhere")
 
 
-def _values(kind: int, head: dict[int, Any], page: int, name: str, refuse: Any) -> int:
+def _values(kind: int, head: dict[int, Any], page: int, name: str, refuse: Refuse) -> int:
     """Rows in a page; of a dictionary none."""
     fields = {_DATA_PAGE: (5, 2), _DICTIONARY_PAGE: (7, 2), _DATA_PAGE_2: (8, 4)}
     where, encoding_field = fields.get(kind, (0, 0))
@@ -183,7 +186,7 @@ def _values(kind: int, head: dict[int, Any], page: int, name: str, refuse: Any) 
     return 0 if kind == _DICTIONARY_PAGE else count
 
 
-def _check_texts(opened: Any, refuse: Any) -> None:
+def _check_texts(opened: Any, refuse: Refuse) -> None:
     """How long the texts are that a dictionary would repeat: read without repeating them."""
     for name in _TEXTS:
         if name not in opened.schema.names:

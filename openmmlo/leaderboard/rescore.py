@@ -24,6 +24,7 @@ from openmmlo.leaderboard.marks import TOLERANCE, Mark, ScoredRun
 from openmmlo.leaderboard.metric_paths import flat, numbers
 from openmmlo.leaderboard.parquet_limits import read_bounded
 from openmmlo.leaderboard.submission import Run, Submission
+from openmmlo.leaderboard.training_counts import check_counts
 from openmmlo.writing import write_aside
 
 Outcome = Literal["marked", "unchanged", "right", "differs", "refused", "unreached", "stale"]
@@ -166,6 +167,7 @@ def compute_run(run: Run, path: Path, benchmark: Benchmark, label: str) -> tuple
     what = f"{label}, seed {run.seed}: predictions"
     found = read_bounded(path, most_rows(benchmark), what)
     check_against(found, benchmark)
+    check_counts(found, what)
     _check_run(run, found, what)
     scored = score(found)
     unpinned = tuple(
@@ -201,7 +203,7 @@ def _same(first: Any, second: Any) -> bool:
 
 def most_rows(benchmark: Benchmark) -> int:
     """Rows that predictions on a benchmark have at most: the images of the sets that are kept."""
-    return sum(item.rows or 0 for item in benchmark.with_role(*ROLES))  # type: ignore[arg-type]  # names of roles
+    return sum(item.rows or 0 for item in benchmark.sets if item.role in ROLES)
 
 
 def today() -> str:
@@ -274,7 +276,8 @@ def _held(entry: Entry, computed: Mark) -> tuple[Outcome, str]:
 
 def _stale(board: Board, prune: bool) -> list[Verdict]:
     """Marks of submissions that are gone or were changed since; with ``prune`` they are removed instead."""
-    held, named = set(), set()
+    held: set[str] = set()
+    named: set[str] = set()
     for path in board.paths():
         try:
             entry = board.read(path)

@@ -43,10 +43,10 @@ def review(before: Board, after: Board, said: Callable[[Verdict], None] | None =
         if said is not None:
             said(verdict)
 
-    for path in touched:
-        reason = _refusal(path, path in new)
+    for name in touched:
+        reason = _refusal(name, name in new)
         if reason:
-            say(Verdict(printable(path), "refused", reason))
+            say(Verdict(printable(name), "refused", reason))
     if verdicts:  # a listing that holds what it may not is not read further
         return verdicts
     after.reported()

@@ -212,9 +212,9 @@ def read_evaluated(folder: Path) -> Evaluated:
         DataError: one of the two is missing.
         SubmissionRefused: not a result, of no known benchmark, or with departures from its protocol.
     """
-    for name in (RESULT, PREDICTIONS):
-        if not (folder / name).is_file():
-            raise DataError(f"{folder} holds no {name}. Give folders that openmmlo eval wrote.")
+    for file_name in (RESULT, PREDICTIONS):
+        if not (folder / file_name).is_file():
+            raise DataError(f"{folder} holds no {file_name}. Give folders that openmmlo eval wrote.")
     what = f"The result in {folder}"
     value = read_json(read_file(folder / RESULT), what)
     block = value.get("benchmark") if isinstance(value, dict) else None
