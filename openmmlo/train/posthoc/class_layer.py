@@ -24,7 +24,7 @@ def class_layer(model: ThpModel) -> ClassLayer:
     """
     head = _head(model)
     if head.bias is None:
-        return ClassLayer(head.kind, _array(head.centres), None, float(head.multiplier()))
+        return ClassLayer(head.kind, _array(head.centres), None, head.multiplier().item())
     weight, bias = head.linear_map()
     return ClassLayer(head.kind, _array(weight), _array(bias))
 
