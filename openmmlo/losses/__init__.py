@@ -85,7 +85,7 @@ def check_loss(name: str, options: Mapping[str, Any] | None = None) -> dict[str,
         UnknownName: no such loss; the nearest name is proposed.
         ConfigError: an option that it does not have, with the nearest that it has, or a value of another type.
     """
-    values = construct(_options_of(LOSSES.load(name)), dict(options or {}), f"loss {name}")
+    values: Any = construct(_options_of(LOSSES.load(name)), dict(options or {}), f"loss {name}")
     return dict(vars(values))
 
 

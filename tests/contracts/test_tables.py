@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import inspect
 import pickle
 import pkgutil
 from typing import Any
 
 import pytest
+import torch
 
 import openmmlo
 from openmmlo.building.captioners import CAPTIONERS, Captioner
 from openmmlo.catalog import Catalog
+from openmmlo.losses import LOSSES, Staged
 from openmmlo.records import Source
 from openmmlo.sources import SOURCES
+from openmmlo.train.posthoc import POSTHOC, Posthoc
 
 OPTIONS = {
     "imagefolder": {"images": "photos"},
@@ -48,7 +52,7 @@ def made(catalog: Catalog, name: str) -> Any:
 
 
 def test_the_search_finds_the_tables() -> None:
-    assert {"SOURCES", "CAPTIONERS"} <= set(TABLES)
+    assert {"SOURCES", "CAPTIONERS", "LOSSES", "POSTHOC"} <= set(TABLES)
     assert len(ENTRIES) >= 11
 
 
@@ -84,8 +88,29 @@ def test_captioner_keeps_its_protocol(name: str) -> None:
     assert pickle.loads(pickle.dumps(captioner)) == captioner  # noqa: S301 - our own bytes
 
 
-@pytest.mark.parametrize("name", [*SOURCES, *CAPTIONERS])
-def test_options_are_fields_of_a_frozen_dataclass(name: str) -> None:
-    cls = (SOURCES if name in SOURCES else CAPTIONERS).load(name)
+@pytest.mark.parametrize("name", LOSSES)
+def test_loss_is_a_module_whose_options_have_defaults(name: str) -> None:
+    cls = LOSSES.load(name)
+    assert issubclass(cls, torch.nn.Module)
+    first, *options = inspect.signature(cls).parameters.values()
+    assert first.name == "class_counts"
+    assert not [option.name for option in options if option.default is inspect.Parameter.empty]
+    assert list(inspect.signature(cls.forward).parameters) == ["self", "logits", "targets", "scale"]
+    assert isinstance(cls(torch.ones(3)), Staged) is hasattr(cls, "at")
+
+
+@pytest.mark.parametrize("name", POSTHOC)
+def test_posthoc_classifier_keeps_its_protocol(name: str) -> None:
+    posthoc = made(POSTHOC, name)
+    assert isinstance(posthoc, Posthoc)
+    assert posthoc.needs <= {"train", "validation"}
+
+
+OPTIONED = [(catalog, name) for catalog in (SOURCES, CAPTIONERS, POSTHOC) for name in catalog]
+
+
+@pytest.mark.parametrize(("catalog", "name"), OPTIONED, ids=[name for _, name in OPTIONED])
+def test_options_are_fields_of_a_frozen_dataclass(catalog: Catalog, name: str) -> None:
+    cls = catalog.load(name)
     assert dataclasses.is_dataclass(cls)
     assert cls.__dataclass_params__.frozen  # type: ignore[attr-defined]

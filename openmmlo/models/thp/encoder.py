@@ -158,7 +158,8 @@ def _classifier(model: ThpModel) -> Classifier | None:
     names = tuple(tuple(dict.fromkeys(own)) for own in config.class_names) or ((),) * config.classes
     if head.bias is None:
         return Classifier(names, centres=_numbers(head.centres), keyed=True)
-    return Classifier(names, *map(_numbers, head.linear_map()), keyed=True)
+    weight, bias = head.linear_map()
+    return Classifier(names, _numbers(weight), _numbers(bias), keyed=True)
 
 
 def _numbers(weight: torch.Tensor) -> np.ndarray:

@@ -42,6 +42,8 @@ def saved(tiny_model: MakeModel, tmp_path: Path) -> Callable[..., tuple[ThpModel
     [
         {},
         {"classes": 3, "class_names": [["a"], ["b"], ["c"]], "experts": 2, "trainable_kappa": True},
+        {"classes": 3, "head": "wrapped-cauchy", "head_r_start": 0.2},
+        {"classes": 3, "head": "linear", "class_scales": True},
         {"classes": 3, "head": "linear", "image_encoder": "test_resnet", "image_options": {}, "image_size": 64},
     ],
 )
@@ -149,6 +151,27 @@ def test_another_head_takes_the_place_of_the_old_one(saved: Any) -> None:
     assert torch.equal(kept.head.centres, model.head.centres)
 
 
+def test_a_linear_head_is_given_class_scales_that_change_nothing(saved: Any, pairs: MakePairs) -> None:
+    model, folder = saved(classes=3, head="linear")
+    found = load_model(folder, class_scales=True)
+    assert found.head.class_scales.tolist() == [1.0] * 3
+    pixels, tokens, mask = pairs(model)
+    with torch.no_grad():
+        assert torch.equal(found.classify(pixels, tokens, mask)[1], model.classify(pixels, tokens, mask)[1])
+        found.head.class_scales.copy_(torch.tensor([1.0, 2.0, 0.5]))
+        found.save_pretrained(folder)
+        again = load_model(folder)
+        assert torch.equal(again.classify(pixels, tokens, mask)[1], found.classify(pixels, tokens, mask)[1])
+
+
+def test_class_scales_that_a_checkpoint_should_have_are_not_made_up(saved: Any) -> None:
+    _, folder = saved(classes=3, head="linear")
+    values = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**values, "class_scales": True}))
+    with pytest.raises(ModelError, match=r"missing \(head\.class_scales"):
+        load_model(folder)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -187,7 +210,7 @@ def test_importing_the_room_loads_no_torch() -> None:
         "print(len(ARCHITECTURES), 'torch' in sys.modules, 'transformers' in sys.modules)"
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert found.stdout.split() == ["4", "False", "False"]
+    assert found.stdout.split() == ["5", "False", "False"]
 
 
 @pytest.mark.slow

@@ -55,7 +55,7 @@ def test_the_mini_model_is_small() -> None:
 
 
 def test_every_architecture_is_described_and_valid() -> None:
-    assert set(ARCHITECTURES) == {"thp-vit-b", "thp-vit-l", "thp-resnext50", "thp-mini"}
+    assert set(ARCHITECTURES) == {"thp-vit-b", "thp-vit-l", "thp-resnext50", "thp-mini", "thp-tiny"}
     for name, architecture in ARCHITECTURES.items():
         assert architecture.summary
         assert config_for(name).architecture == name
@@ -84,6 +84,8 @@ def test_an_unknown_architecture() -> None:
         ({"dropout": 1.0}, "dropout is 1.0"),
         ({"kappa": 0.0}, "kappa is 0.0; expected above 0"),
         ({"head_scale_start": 1.0}, "expected above 1"),
+        ({"head_r_start": 1.0}, "head_r_start is 1.0; expected above 0 and below 1"),
+        ({"head": "cosine", "class_scales": True}, "class_scales is true and head is 'cosine'"),
         ({"experts": 2, "router_top_k": 3}, "router_top_k is 3; expected 1 to 2"),
         ({"classes": 2, "class_names": [["a"]]}, "1 entries for 2 classes"),
         ({"enc_token_id": 2}, "six different ones"),
