@@ -260,7 +260,8 @@ def open_board(name: str | Path | None = None) -> Board:
     """
     if name is None:
         here = (Path(FOLDER), _CHECKOUT / FOLDER)
-        found = next((folder for folder in here if (folder / SUBMISSIONS).is_dir()), None)
+        parts = (SUBMISSIONS, REPORTED)
+        found = next((folder for folder in here if any((folder / part).is_dir() for part in parts)), None)
         if found is not None:
             return Board(found)
         return _published()
