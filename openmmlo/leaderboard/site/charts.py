@@ -136,9 +136,10 @@ def _drawn(
 ) -> Chart:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator, PercentFormatter
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     axis, rule, best, told = _COLOURS
+    percent = FuncFormatter(lambda value, _: f"{round(100 * value, 2):g}")
     with _settings():
         figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72))
         figure.patch.set_visible(False)
@@ -151,7 +152,7 @@ def _drawn(
         axes.set_axisbelow(True)
         axes.tick_params(bottom=False, left=False, labelcolor=axis, labelsize=11, pad=5)
         axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None, symbol=""))
+        axes.yaxis.set_major_formatter(percent)
         if dates:
             locator = AutoDateLocator(minticks=3, maxticks=6)
             axes.xaxis.set_major_locator(locator)
@@ -159,7 +160,7 @@ def _drawn(
             axes.xaxis.get_offset_text().set(color=axis, fontsize=11)
         else:
             axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-            axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=None, symbol=""))
+            axes.xaxis.set_major_formatter(percent)
             axes.set_xlabel(x_name, loc="right", color=axis, fontsize=11, labelpad=6)
         axes.set_title(y_name, loc="left", color=axis, fontsize=11, pad=4, x=-(LEFT - 6) / (WIDTH - LEFT - RIGHT))
         for step in steps:  # the best holds until today, which is where the axis ends

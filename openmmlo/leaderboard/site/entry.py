@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -43,11 +44,10 @@ def entry_view(
         "note": submission.note,
         "meaning": MEANING[row.mark],
         "figures": [
-            {"title": column.title, "group": column.group, "less": column.direction == "lower",
-             "unit": "%" if column.unit == "percent" else "°", "cell": cell(value, column),
+            {"title": column.title, "unit": "%" if column.unit == "percent" else "°", "cell": cell(row, column),
              "rank": value.rank.text if value.rank else ""}
             for column in columns
-            if (value := row.values.get(column.key))
+            if column.group == columns[0].group and (value := row.values.get(column.key))
         ],
         "strips": [_placed(strip, row) for strip in strips if strip["key"] in row.values],
         "seeds": submission.seeds,
@@ -79,15 +79,16 @@ def strips_of(table: Table) -> list[dict[str, Any]]:
 
 
 def _placed(strip: Mapping[str, Any], row: Row) -> dict[str, Any]:
-    value = row.values[strip["key"]].mean
+    value = row.values[strip["key"]]
     span = strip["high"] - strip["low"] or 1.0
     column = strip["column"]
     return {
         **strip,
         "title": f"{column.title}",
         "group": column.group,
-        "at": round(100 * (value - strip["low"]) / span, 2),
-        "text": f"{shown(value, column):.2f}",
+        "at": round(100 * (value.mean - strip["low"]) / span, 2),
+        "cell": cell(row, column),
+        "rank": value.rank.text if value.rank else "",
         "ends": " to ".join(f"{shown(end, column):.2f}" for end in (strip["low"], strip["high"])),
     }
 
@@ -135,21 +136,17 @@ def origin_of(entry: Entry) -> list[tuple[str, list[Fact], bool]]:
         ("training set", setting.training_set, ""),
         ("auxiliary data", setting.auxiliary_data or "none", ""),
     ]
+    runs = submission.runs
     digests: list[Fact] = [("submission", entry.digest, "")]
-    versions: list[Fact] = []
-    for run in submission.runs:
-        before = f"seed {run.seed}: "
-        digests.append((f"{before}predictions", run.predictions.sha256, _address(run)))
-        for key in ("checkpoint", "recipe", "definition"):
-            if (value := part(run.result, "digests", key)) is not None:
-                digests.append((before + key, _text(value), ""))
-        if place := run.predictions.place:
-            versions.append((f"{before}predictions lie on", str(place), ""))
-        versions.append((f"{before}model", _text(part(run.result, "model", "name")), ""))
-        versions.append((f"{before}openmmlo", _text(run.result.get("openmmlo")), ""))
-        device = part(run.result, "run", "device")
-        if device is not None:
-            versions.append((f"{before}device", _text(device), ""))
+    digests += _by_seed("predictions", runs, lambda run: run.predictions.sha256, _address)
+    for key in ("checkpoint", "recipe", "definition"):
+        digests += _by_seed(key, runs, partial(_stated, "digests", key))
+    versions = [
+        *_by_seed("model", runs, partial(_stated, "model", "name")),
+        *_by_seed("predictions lie on", runs, lambda run: run.predictions.place),
+        *_by_seed("openmmlo", runs, lambda run: run.result.get("openmmlo")),
+        *_by_seed("device", runs, partial(_stated, "run", "device")),
+    ]
     first = submission.runs[0].result
     libraries = part(first, "run", "versions")
     if isinstance(libraries, Mapping):
@@ -168,6 +165,22 @@ def origin_of(entry: Entry) -> list[tuple[str, list[Fact], bool]]:
         ("Runs", versions, True),
         ("Digests (SHA-256)", digests, True),
     ]
+
+
+def _stated(block: str, key: str, run: Run) -> Any:
+    return part(run.result, block, key)
+
+
+def _by_seed(
+    key: str, runs: Sequence[Run], value: Callable[[Run], Any], address: Callable[[Run], str] = lambda run: ""
+) -> list[Fact]:
+    """What runs say of one thing: once where they agree, else for each seed; nothing where none says anything."""
+    said = [(run, value(run)) for run in runs]
+    if all(found is None for _, found in said):
+        return []
+    if len({str(found) for _, found in said}) == 1:
+        return [(key, _text(said[0][1]), address(runs[0]))]
+    return [(f"{key}, seed {run.seed}", _text(found), address(run)) for run, found in said]
 
 
 def _of_mark(entry: Entry) -> list[str]:

@@ -41,12 +41,14 @@ def shown(value: float, column: Column) -> float:
     return 100 * value if column.unit == "percent" else value
 
 
-def cell(value: Value | None, column: Column) -> Cell:
-    """A value as text."""
+def cell(row: Row, column: Column) -> Cell:
+    """A value of a row as text; what a paper printed with one digit keeps one."""
+    value = row.values.get(column.key)
     if value is None:
         return Cell()
     spread = "" if value.sd is None else f"{shown(value.sd, column):.2f}"
-    return Cell(f"{shown(value.mean, column):.2f}".replace("-", "\u2212"), spread)
+    mean = f"{shown(value.mean, column):.2f}".replace("-", "\u2212")
+    return Cell(mean[:-1] if row.mark == "reported" and mean.endswith("0") else mean, spread)
 
 
 def headline(table: Table) -> list[Column]:
@@ -80,9 +82,9 @@ def table_view(table: Table) -> dict[str, Any]:
             "row": row,
             "href": address_of(row),
             "rank": _rank(row.values.get(order)),
-            "under": method_name(row) if row.mark != "reported" else row.source,
+            "under": row.protocol if row.mark == "reported" else method_name(row),
             "remarks": counted(len(row.remarks), "remark") if row.remarks else "",
-            "cells": [cell(row.values.get(column.key), column) for column in chosen],
+            "cells": [cell(row, column) for column in chosen],
         }
         for row in table.rows
     ]
@@ -102,12 +104,13 @@ def table_view(table: Table) -> dict[str, Any]:
         "spans": spans(chosen),
         "order": order,
         "sets": [HEADLINE, *(name for name in groups_of(table) if name)] if rows else [],
-        "facets": facets(table.rows),
+        "facets": [facet for facet in facets(table.rows) if len(facet.options) > 1],
         "sentence": sentence(table.rows),
         "counts": mark_counts(table.rows),
         "charts": plots_of(table) if rows else [],
         "remarked": [item for item in rows if item["row"].remarks],
         "remarks": table.remarks,
+        "sources": list(dict.fromkeys((row.source, row.paper) for row in table.rows if row.mark == "reported")),
         "awaiting": table.awaiting,
     }
 

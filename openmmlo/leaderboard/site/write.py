@@ -181,7 +181,7 @@ def _best(table: Table) -> dict[str, Any] | None:
     return {
         "name": row.name,
         "mark": row.mark,
-        "number": cell(row.values[key], column).mean,
+        "number": cell(row, column).mean,
         "metric": f"{column.group}, {column.title.lower()}",
         "href": entry or f"benchmarks/{row.benchmark}.html#{row.entry}",
     }

@@ -58,7 +58,8 @@
     function numbers(at, base) {
       return keys.map((key) => {
         const { cells, less } = data.columns[key];
-        const made = element("td", { className: "n number" }, cells[at] ? text(cells[at][0]) : "–");
+        const mean = cells[at] ? text(cells[at][0]) : "–"; // a paper's one digit stays one
+        const made = element("td", { className: "n number" }, data.told[at] ? mean.replace(/0$/, "") : mean);
         if (!cells[at]) return made;
         if (cells[at][1] != null) made.append(" ", element("span", { className: "sd" }, `± ${text(cells[at][1])}`));
         if (base < 0 || at === base || !cells[base]) return made;
@@ -99,7 +100,7 @@
         const { title, group, less } = data.columns[key];
         if (names.length && names.at(-1)[0] === group) names.at(-1)[1] += 1;
         else names.push([group, 1]);
-        const head = element("th", { scope: "col", className: "n number" }, `${title} ${less ? "↓" : "↑"}`);
+        const head = element("th", { scope: "col", className: "n number" }, less ? `${title}\u00a0↓` : title);
         head.dataset.key = key;
         heading(head);
         return head;
