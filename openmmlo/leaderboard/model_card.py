@@ -126,7 +126,7 @@ def write_card(numbers: Measured, into: Path) -> Written:
     front[INDEX] = index
     content = f"---\n{front_matter_yaml(front)}---\n{body}"
     try:
-        ModelCard(content)  # type: ignore[no-untyped-call]
+        ModelCard(content)
     except ValueError as error:  # what stands in it beside the numbers
         raise DataError(f"{into} is no model card that the Hub reads: {error}") from error
     into.parent.mkdir(parents=True, exist_ok=True)

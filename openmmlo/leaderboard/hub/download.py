@@ -97,7 +97,10 @@ def _answer(connection: Connection, url: str, start: int) -> Iterator[Any]:
     The Hub may send on, within itself or to its storage; the storage may not. The token stays with the Hub.
     """
     from huggingface_hub import get_session
-    from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
+    from huggingface_hub.utils import (  # type: ignore[attr-defined]  # exported without saying so
+        build_hf_headers,
+        hf_raise_for_status,
+    )
 
     for _ in range(_MOST_REDIRECTS):
         own = _origin(url) == _origin(connection.endpoint)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from openmmlo.leaderboard.hub.download import download
 from openmmlo.leaderboard.hub.places import PUBLISHED
 from openmmlo.leaderboard.limits import JSON_BYTES
 from openmmlo.progress import Progress
+from openmmlo.writing import space_needed
 
 _SLUG = r"[a-z0-9][a-z0-9.-]{0,79}"
 BOARD_FILES = re.compile(
@@ -69,24 +71,28 @@ def open_published(
     connection = Connection(repo, patience, progress)
     root = cache_folder("boards", cache) / repo.replace("/", "--")
     with quiet_client():
-        commit = _commit(connection, revision)
+        commit = commit_of(connection, revision)
         folder = root / commit
         if folder.is_dir():
             return Origin(repo, commit, folder)
         listed = _listed(connection, commit)
         texts = root / "files"
         _fetch(connection, commit, listed, texts)
-    aside = root / f".{commit}.tmp"
-    shutil.rmtree(aside, ignore_errors=True)
-    for path, item in listed.items():
-        (aside / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(texts / _name(item), aside / path)
-    aside.replace(folder)  # the folder is whole, or not there
+    with space_needed(root), tempfile.TemporaryDirectory(prefix=f".{commit[:12]}.", dir=root) as name:
+        aside = Path(name) / commit
+        for path, item in listed.items():
+            (aside / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(texts / _name(item), aside / path)
+        try:
+            aside.replace(folder)  # the folder is whole, or not there
+        except OSError:
+            if not folder.is_dir():  # else another process was quicker
+                raise
     return Origin(repo, commit, folder)
 
 
-def _commit(connection: Connection, revision: str | None) -> str:
-    """The commit that a revision names now."""
+def commit_of(connection: Connection, revision: str | None) -> str:
+    """The commit that a revision of a board names now. Raises HubError where there is no such board, or revision."""
     from huggingface_hub import errors
 
     try:

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from openmmlo.building.publishing.hub import Patience, checked_repo
+from openmmlo.building.publishing.hub import Connection, Patience, checked_repo
 from openmmlo.errors import SubmissionRefused
 from openmmlo.leaderboard.board import Board
+from openmmlo.leaderboard.hub.opening import commit_of
 from openmmlo.leaderboard.hub.places import PUBLISHED
 from openmmlo.leaderboard.hub.proposing import Proposed, propose
 from openmmlo.leaderboard.hub.uploading import Uploaded, predictions_path, upload_predictions
@@ -75,6 +76,7 @@ def submit_through_hub(
     checked = proposal_at(NOT_YET)
     if dry_run:
         return HubSubmission(checked, to, None, None)
+    commit_of(Connection(to, patience, progress, writing=True), None)  # that there is such a board, before any work
     label = checked.submission.label
     uploaded = upload_predictions(
         [item.predictions for item in files],

@@ -63,7 +63,8 @@ def test_faults_are_ridden_out(client: Any, hub: Hub, commit: str, match: str, h
 
 
 def test_a_hub_that_stays_away_leaves_nothing(client: Any, hub: Hub, commit: str) -> None:
-    hub.fail("GET /cdn/", answer_bytes=300_000, times=99)
+    hub.fail("GET /cdn/", answer_bytes=300_000)
+    hub.fail("GET /cdn/", status=503, times=99)
     answer = fetch(client, commit)
     assert answer["kind"] == "HubError"
     assert "Run the same command to go on" in answer["error"]
