@@ -100,10 +100,8 @@ def submit(
 ) -> int:
     """Check results, score them again, and enter them into a leaderboard."""
     from openmmlo import terminal, terminal_leaderboard
-    from openmmlo.config import coerce
     from openmmlo.errors import ConfigError
     from openmmlo.leaderboard.board import open_board
-    from openmmlo.leaderboard.submission import Captions
     from openmmlo.leaderboard.submit import About, place_of
     from openmmlo.leaderboard.submit import submit as make
 
@@ -111,8 +109,7 @@ def submit(
         name=name,
         authors=tuple(part.strip() for item in authors for part in item.split(",") if part.strip()),
         paper=paper, code=code, entry=entry, method=method, note=note, backbone=backbone, pretraining=pretraining,
-        captions=coerce(captions, Captions | None, "--captions"), training_set=training_set,
-        auxiliary_data=auxiliary_data,
+        captions=captions, training_set=training_set, auxiliary_data=auxiliary_data,
     )  # fmt: skip
     found = open_board(board)
     if hub is not None:

@@ -24,7 +24,6 @@ from openmmlo.leaderboard.rescore import compute_mark, most_rows, today
 from openmmlo.leaderboard.submission import (
     BOARD_BYTES,
     ON_BOARD,
-    Captions,
     Place,
     PredictionsFile,
     Run,
@@ -55,7 +54,7 @@ class About:
     note: str | None = None
     backbone: str | None = None
     pretraining: str | None = None
-    captions: Captions | None = None
+    captions: str | None = None
     training_set: str | None = None
     auxiliary_data: str | None = None
 
