@@ -68,7 +68,7 @@ def _pretraining(**values: Any) -> Any:
     from openmmlo.train.recipe import PretrainRecipe
 
     changed = {"epochs": None, "warmup_steps": 1, "validation_share": 0, "log_every": 1000, "validate_every": 0}
-    recipe = load_recipe("pretrain", "thp-mini") | changed | {"save_every": 0, "workers": 1} | values
+    recipe = load_recipe("pretrain", "thp-mini") | changed | {"save_every": 0} | values
     return PretrainTask(construct(PretrainRecipe, recipe, "speed"))
 
 
@@ -81,7 +81,7 @@ def _finetuning(data: Path) -> Any:
     changed = {
         "weights": "none", "model": "thp-vit-b", "tokenizer": "data", "vocabulary": 1000, "text_length": 80,
         "data": data, "steps": LARGE_STEPS, "epochs": None, "warmup_steps": 1, "batch_size": LARGE_BATCH,
-        "validation_share": 0, "log_every": 1000, "validate_every": 0, "save_every": 0, "workers": 1,
+        "validation_share": 0, "log_every": 1000, "validate_every": 0, "save_every": 0,
     }  # fmt: skip
     return FinetuneTask(construct(FinetuneRecipe, load_recipe("finetune", "thp-mini") | changed, "speed"))
 
