@@ -249,7 +249,8 @@ def test_fine_tuning_starts_from_a_released_file(tmp_path: Path, monkeypatch: py
     file = tmp_path / "checkpoint_3.pth"
     torch.save({"model": finetuned(model, head_of(128, 5, "tSP"))}, file)
     info = DatasetInfo("pictures", "1", "cc0-1.0", (ClassInfo("a", "ant"), ClassInfo("b", "bee")), (4, 4))
-    data: Any = SimpleNamespace(dataset=SimpleNamespace(info=info), train=SimpleNamespace(labels=np.zeros(8)))
+    train = SimpleNamespace(labels=np.zeros(8))
+    data: Any = SimpleNamespace(dataset=SimpleNamespace(info=info), train=train, class_counts=np.array([8, 0]))
     recipe = FinetuneRecipe(weights=str(file), model="thp-vit-b", text_length=64, experts=2)
     made = FinetuneTask(recipe).objective(tokenizer, data).model
     assert (made.config.classes, made.config.experts, made.config.text_length) == (2, 2, 64)
