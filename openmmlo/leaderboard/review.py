@@ -50,7 +50,7 @@ def review(before: Board, after: Board, said: Callable[[Verdict], None] | None =
     if verdicts:  # a listing that holds what it may not is not read further
         return verdicts
     after.reported()
-    named: dict[str, list[Path]] = {}
+    named: set[str] = set()
     for path in after.paths():
         changed = path.relative_to(after.root).as_posix() in touched
         try:
@@ -59,9 +59,9 @@ def review(before: Board, after: Board, said: Callable[[Verdict], None] | None =
             if changed:
                 say(Verdict(f"{path.parent.name}/{path.stem}", "refused", printable(str(error))))
             continue
-        for run in entry.submission.runs:
-            named.setdefault(f"{PREDICTIONS}/{run.predictions.sha256}.parquet", []).append(path)
-        if changed:
+        own = {f"{PREDICTIONS}/{run.predictions.sha256}.parquet" for run in entry.submission.runs}
+        named |= own
+        if changed or not own.isdisjoint(touched):
             say(_of_others(before, after, path) or verdict_of(after, path))
     for name in touched:
         if name.startswith(f"{PREDICTIONS}/") and name not in named:
