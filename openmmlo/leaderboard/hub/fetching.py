@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from openmmlo.building.publishing import transfer
 from openmmlo.building.publishing.hub import Connection, Patience, quiet_client
+from openmmlo.building.publishing.transfer import Remote
 from openmmlo.errors import DataError, PublishRefused
 from openmmlo.leaderboard.hub import sending
 from openmmlo.leaderboard.hub.download import download
-from openmmlo.leaderboard.hub.opening import PREDICTION_FILES, open_published
+from openmmlo.leaderboard.hub.opening import MOST_TOGETHER, PREDICTION_FILES, open_published
 from openmmlo.leaderboard.submission import BOARD_BYTES
 from openmmlo.progress import Progress
 from openmmlo.writing import space_needed, write_aside
@@ -65,6 +67,7 @@ def fetch_board(
     with quiet_client():
         listed = transfer.tree(connection, origin.commit)
     stored = {path: item for path, item in listed.items() if PREDICTION_FILES.fullmatch(path)}
+    _refuse_odd(stored, connection)
     links = [part for path in (*texts, *stored) for part in _between(to, path) if part.is_symlink()]
     if links:
         raise PublishRefused(f"{links[0]} is a link. Give --to a folder without links.")
@@ -81,8 +84,6 @@ def fetch_board(
             (to / path).parent.mkdir(parents=True, exist_ok=True)
             write_aside(to / path, file.read_bytes())
         for path, item in stored.items():
-            if item.bytes > BOARD_BYTES:
-                raise DataError(f"{path} of {connection.url} has {item.bytes:,} bytes; a board holds {BOARD_BYTES:,}.")
             if not ((to / path).is_file() and item.holds(sending.upload_of(path, to / path))):
                 download(connection, origin.commit, path, item, to / path)
     kinds = ("submissions", "marks")
@@ -90,6 +91,20 @@ def fetch_board(
     return Fetched(
         repo, origin.commit, to, tuple(sorted(added)), tuple(sorted(other)), tuple(sorted(here - texts.keys()))
     )
+
+
+def _refuse_odd(stored: Mapping[str, Remote], connection: Connection) -> None:
+    """Refuse predictions that are too large, alone or together, or are called by another digest than theirs."""
+    for path, item in stored.items():
+        if item.bytes > BOARD_BYTES:
+            raise DataError(f"{path} of {connection.url} has {item.bytes:,} bytes; a board takes {BOARD_BYTES:,}.")
+        if item.sha256 not in (None, path.removeprefix("predictions/").removesuffix(".parquet")):
+            raise DataError(f"{path} of {connection.url} is called by another SHA-256 than it has.")
+    together = sum(item.bytes for item in stored.values())
+    if together > MOST_TOGETHER:
+        raise DataError(
+            f"{connection.url} holds predictions of {together:,} bytes; at most {MOST_TOGETHER:,} are taken."
+        )
 
 
 def _between(root: Path, path: str) -> list[Path]:

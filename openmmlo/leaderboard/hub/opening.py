@@ -34,7 +34,10 @@ BOARD_FILES = re.compile(
 PREDICTION_FILES = re.compile(r"predictions/[0-9a-f]{64}\.parquet")
 """Where a board keeps predictions of its own."""
 
-_MOST_FILES, _MOST_TOGETHER = 50_000, 4 * 10**9
+MOST_TOGETHER = 4 * 10**9
+"""Bytes of a board's texts, and again of its predictions."""
+
+_MOST_FILES = 50_000
 _AT_ONCE = 8
 
 
@@ -120,10 +123,10 @@ def _listed(connection: Connection, commit: str) -> Mapping[str, Remote]:
         if item.bytes > JSON_BYTES:
             raise DataError(f"{path} of {connection.url} has {item.bytes:,} bytes; expected at most {JSON_BYTES:,}.")
     together = sum(item.bytes for item in found.values())
-    if len(found) > _MOST_FILES or together > _MOST_TOGETHER:
+    if len(found) > _MOST_FILES or together > MOST_TOGETHER:
         raise DataError(
             f"{connection.url} holds {len(found):,} files of {together:,} bytes; expected at most {_MOST_FILES:,} and "
-            f"{_MOST_TOGETHER:,}."
+            f"{MOST_TOGETHER:,}."
         )
     return found
 

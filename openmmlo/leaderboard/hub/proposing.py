@@ -23,7 +23,6 @@ from openmmlo.leaderboard.hub.opening import BOARD_FILES
 from openmmlo.leaderboard.limits import JSON_BYTES
 from openmmlo.progress import Progress
 
-MAIN = "main"
 _ALIVE = frozenset({"draft", "open"})
 
 
@@ -89,7 +88,7 @@ def propose(
             download(connection, commit, path, listed, earlier)
             return same(earlier.read_bytes())
 
-        if holds(MAIN):
+        if holds(sending.MAIN):
             return Proposed(board, connection.url, None, opened=False, changed=False)
         number, opened = _find_or_open(connection, upload, title, description)
         changed = opened

@@ -19,7 +19,6 @@ from openmmlo.leaderboard.hub import sending
 from openmmlo.leaderboard.hub.opening import BOARD_FILES, PREDICTION_FILES
 from openmmlo.progress import Progress
 
-MAIN = "main"
 TABLES = "tables/"
 _SHOWN = 3
 
@@ -88,7 +87,7 @@ def push_board(
         made = sending.commit(
             connection,
             uploads,
-            MAIN,
+            sending.MAIN,
             "Leaderboard",
             f"{sum(upload.path.startswith('submissions/') for upload in found)} submissions",
             lambda there: _obsolete(uploads, there, connection, board, replace),

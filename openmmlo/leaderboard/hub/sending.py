@@ -14,6 +14,7 @@ from openmmlo.building.publishing.staging import Upload
 from openmmlo.building.publishing.transfer import Remote
 from openmmlo.errors import DataError, HubError, PublishRefused
 
+MAIN = "main"
 Tree = dict[str, Remote]
 _MOVED = 412  # another commit came between
 

@@ -13,7 +13,7 @@ from openmmlo.building.publishing.hub import Connection, Patience, checked_repo,
 from openmmlo.building.publishing.private_text import refuse_private
 from openmmlo.errors import DataError, PublishRefused
 from openmmlo.leaderboard.hub import sending
-from openmmlo.leaderboard.hub.pushing import MAIN, Pushed, written
+from openmmlo.leaderboard.hub.pushing import Pushed, written
 from openmmlo.leaderboard.site.write import CONTENTS
 from openmmlo.models.card_results import front_matter_yaml
 from openmmlo.progress import Progress
@@ -94,18 +94,18 @@ def push_site(
                 )
             return [path for path in earlier or () if path not in ours]
 
-        made = sending.commit(connection, uploads, MAIN, "Leaderboard pages", check=obsolete)
+        made = sending.commit(connection, uploads, sending.MAIN, "Leaderboard pages", check=obsolete)
     return Pushed(repo, connection.url, made.commit, files, size, made.files, made.bytes, made.deleted)
 
 
 def _earlier(connection: Connection) -> list[str] | None:
     """The pages that an earlier push put there; None where there was none."""
     with tempfile.TemporaryDirectory(prefix="openmmlo-") as folder:
-        if CONTENTS not in transfer.tree(connection, MAIN):
+        if CONTENTS not in transfer.tree(connection, sending.MAIN):
             return None
         path = connection.call(
             lambda: connection.api.hf_hub_download(
-                connection.repo, CONTENTS, repo_type=connection.kind, revision=MAIN, local_dir=folder
+                connection.repo, CONTENTS, repo_type=connection.kind, revision=sending.MAIN, local_dir=folder
             )
         )
         return _listed(Path(path).read_bytes())

@@ -15,7 +15,6 @@ from openmmlo.errors import PublishRefused
 from openmmlo.leaderboard.hub import sending
 from openmmlo.progress import Progress
 
-MAIN = "main"
 CARD = "README.md"
 _LOOKED_AT = 500  # commits in which an earlier upload of the same predictions is searched
 
@@ -91,20 +90,20 @@ def upload_predictions(
                 f"({connection.url}/settings), or name another data set."
             )
         mark = f"[openmmlo {hashlib.sha256(' '.join(paths).encode()).hexdigest()[:12]}]"
-        there = transfer.tree(connection, MAIN)
+        there = transfer.tree(connection, sending.MAIN)
         if not transfer.missing(wanted, there):
             return Uploaded(repo, _earlier(connection, wanted, mark), connection.url, paths)
         if CARD not in there:
             card = Path(folder) / CARD
             card.write_text(_CARD, encoding="utf-8")
             wanted.append(sending.upload_of(CARD, card))
-        made = sending.commit(connection, wanted, MAIN, f"{title[:150]} {mark}")
+        made = sending.commit(connection, wanted, sending.MAIN, f"{title[:150]} {mark}")
     return Uploaded(repo, made.commit, connection.url, paths, made.files, made.bytes)
 
 
 def _earlier(connection: Connection, wanted: Sequence[Upload], mark: str) -> str:
     """The commit by which an earlier run brought these very files, so that the submission stays what it was."""
-    now = sending.head(connection, MAIN)
+    now = sending.head(connection, sending.MAIN)
     commits = connection.call(
         lambda: connection.api.list_repo_commits(connection.repo, repo_type=connection.kind, revision=now)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -118,8 +119,6 @@ def test_no_board_and_the_one_that_awaits_publishing(client: Any, hub: Hub, put:
 
 class TestFetchingIntoAFolder:
     def test_texts_and_predictions_of_the_board_arrive(self, client: Any, put: Any, tmp_path: Path) -> None:
-        from hashlib import sha256
-
         content = b"PAR1" * 100
         stored = f"predictions/{sha256(content).hexdigest()}.parquet"
         put("lab/board", {**TEXTS, stored: content, "evil.py": b"x"})
@@ -152,3 +151,15 @@ class TestFetchingIntoAFolder:
         (tmp_path / "board" / "reported").symlink_to(tmp_path / "elsewhere")
         assert client("fetch_board", "lab/board", tmp_path / "board")["kind"] == "PublishRefused"
         assert list((tmp_path / "elsewhere").iterdir()) == []
+
+    @pytest.mark.parametrize(("name", "size", "word"), [("ef" * 32, 10, "another SHA-256"), (None, 8_000_001, "takes")])
+    def test_odd_predictions_are_not_fetched(
+        self, name: str | None, size: int, word: str, client: Any, hub: Hub, put: Any, tmp_path: Path
+    ) -> None:
+        content = bytes(size)
+        put("lab/board", {**TEXTS, f"predictions/{name or sha256(content).hexdigest()}.parquet": content})
+        answer = client("fetch_board", "lab/board", tmp_path / "board")
+        assert answer["kind"] == "DataError"
+        assert word in answer["error"]
+        assert hub.requests("/cdn/") == []
+        assert not (tmp_path / "board").exists()

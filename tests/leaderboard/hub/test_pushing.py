@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ from hub_card_rules import problems
 from hub_repos import TOKEN, Repo
 
 MARK = f"marks/{'ab' * 32}.json"
+STORED = f"predictions/{sha256(b'PAR1').hexdigest()}.parquet"
 FILES = {
     "submissions/miniature/tiny-ce.json": b'{"a": 1}',
     MARK: b'{"mark": "re-scored"}',
     "reported/table-1.json": b'{"d": 1}',
-    f"predictions/{'ef' * 32}.parquet": b"PAR1",
+    STORED: b"PAR1",
     "SUBMITTING.md": b"# How",
 }
 MADE = {"README.md": b"---\nlicense: cc-by-4.0\n---\n", "tables/rows.jsonl": b'{"a": 1}\n'}
@@ -104,7 +106,7 @@ class TestBoard:
         push(client, board)
         others = {f"predictions/{'12' * 32}.parquet": b"PAR1 theirs", "notes/LICENSE.txt": b"x"}
         put("lab/board", others)
-        (board / f"predictions/{'ef' * 32}.parquet").unlink()
+        (board / STORED).unlink()
         push(client, board)
         assert published(hub) == {**FILES, **MADE, **others}
 
