@@ -20,7 +20,7 @@ from openmmlo.leaderboard.submission import Place, PredictionsFile, Run, Setting
 
 DETECTORS = ("energy", "knn", "mahalanobis", "msp")
 BACKBONES = ("ResNet-18, 32 px", "thp-tiny", "ViT-B/16", "ResNeXt-50")
-PEOPLE = ("Ada Lovelace", "Grace Hopper", "Doe, Jane", "José Ångström", "李明")
+PEOPLE = ("Ada Lovelace", "José Ångström", "Doe, Jane", "李明")
 
 
 def board_of(
