@@ -135,11 +135,11 @@ def show_verdict(verdict: Verdict) -> None:
     typer.echo(f"{word}{verdict.entry}" + (f" ({verdict.seconds:.1f} s)" if verdict.seconds >= 0.1 else ""))
     if verdict.differences:
         for item in verdict.differences[:_SHOWN]:
-            _echo(f"{'':<10}{item}")
+            _echo(str(item), 10)
         if len(verdict.differences) > _SHOWN:
             typer.echo(f"{'':<10}and {len(verdict.differences) - _SHOWN:,} more metrics")
     elif verdict.reason:
-        _echo(f"{'':<10}{verdict.reason}")
+        _echo(verdict.reason, 10)
 
 
 def show_verdicts(verdicts: Sequence[Verdict]) -> None:
@@ -197,8 +197,8 @@ def show_findings(findings: Sequence[Finding]) -> None:
     typer.echo(f"{failed:,} findings in submissions, {printed:,} in reported tables.")
 
 
-def _echo(text: str) -> None:
+def _echo(text: str, indent: int = 0) -> None:
     """Print text that may be a stranger's."""
     from openmmlo.leaderboard.limits import printable
 
-    typer.echo(printable(text))
+    typer.echo(" " * indent + printable(text))

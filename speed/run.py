@@ -23,6 +23,7 @@ TOPICS = (
     "neighbours",
     "extraction",
     "training",
+    "leaderboard",
     "losses",
 )
 

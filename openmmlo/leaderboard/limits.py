@@ -36,8 +36,11 @@ _FORMULA = "=+-@"
 
 
 def printable(text: str, most: int = 2_000) -> str:
-    """Text without anything that steers a terminal, and not endless: what cannot be printed becomes a ``?``."""
-    shown = "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text[: most + 1])
+    """One line without anything that steers a terminal or the log of a workflow, and not endless.
+
+    What cannot be printed becomes a ``?``, a new line a space: a line of its own could be a command to who reads it.
+    """
+    shown = "".join(letter if letter.isprintable() else "?" for letter in " ".join(text[: most + 1].split()))
     return shown if len(shown) <= most else f"{shown[:most]}…"
 
 

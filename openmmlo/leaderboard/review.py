@@ -34,6 +34,8 @@ def review(before: Board, after: Board, said: Callable[[Verdict], None] | None =
     Raises:
         SubmissionRefused: the changed board cannot be listed.
     """
+    if after.root.is_symlink():
+        raise SubmissionRefused("The board is a link; expected a folder.")
     old, new = listing(before.root), listing(after.root)
     touched = sorted(path for path in old.keys() | new.keys() if old.get(path) != new.get(path))
     verdicts: list[Verdict] = []

@@ -197,5 +197,5 @@ def test_days_records_and_what_is_printed() -> None:
         record({"nam": 1}, "x", ("name",))
     with pytest.raises(SubmissionRefused, match="lacks 'name'"):
         record({}, "x", ("name",))
-    assert printable("a\x1b[31m\u202eb\nc") == "a?[31m?b\nc"
+    assert printable("a\x1b[31m\u202eb\n::stop-commands::c") == "a?[31m?b ::stop-commands::c"
     assert len(printable("x" * 10_000)) == 2_001

@@ -156,3 +156,9 @@ def test_reported_tables_are_read(before: Board, after: Board) -> None:
     (after.root / "reported/table-9.json").write_text("[" * 100 + "]" * 100)
     with pytest.raises(SubmissionRefused, match="deeper than 60 levels"):
         review(before, after)
+
+
+def test_a_board_that_is_a_link(before: Board, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(before.root, target_is_directory=True)
+    with pytest.raises(SubmissionRefused, match="The board is a link"):
+        review(before, Board(tmp_path / "link"))
