@@ -60,8 +60,8 @@ def show_status(found: Status) -> None:
     """A line a run."""
     rows = [("run", "finished", "missing", "time")]
     for item in found.runs:
-        seeds = (" ".join(map(str, group)) or "-" for group in (item.finished, item.missing))
-        rows.append((item.run, *seeds, duration(item.seconds)))
+        finished, missing = (" ".join(map(str, seeds)) or "-" for seeds in (item.finished, item.missing))
+        rows.append((item.run, finished, missing, duration(item.seconds)))
     show_grid(rows)
     done = sum(len(item.finished) for item in found.runs)
     total = done + sum(len(item.missing) for item in found.runs)

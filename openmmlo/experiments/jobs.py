@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -74,11 +75,17 @@ class Job:
             UnknownName: no such recipe.
             ConfigError: a key or value that it may not hold.
         """
-        given = load_recipe(self.run.kind, self.run.recipe) | dict(self.setting.changes)
+        given = load_recipe(self.run.kind, self.run.recipe)
+        given |= {key: value for key, value in self.setting.changes.items() if self._concerns(key, given)}
         given |= {"data": self.setting.data, "seed": self.seed, "workers": 0}
         if self.start is not None:
             given["weights"] = str(self.start.checkpoint)
         return construct(_RECIPES[self.run.kind], given, f"{self.run.kind} recipe {self.run.recipe}")
+
+    def _concerns(self, key: str, given: Mapping[str, Any]) -> bool:
+        """Whether a change is of this recipe: not where the key is null in it, or is one of the other kind's alone."""
+        others = {item.name for kind in _RECIPES.values() for item in dataclasses.fields(kind)}
+        return given[key] is not None if key in given else key not in others
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -111,7 +118,10 @@ class Job:
     def command(self) -> str:
         """What a person would type for the training alone."""
         weights = f" --weights {self.run.start.recipe}" if self.run.start is not None else ""
-        changed = "".join(f" --set {key}={value}" for key, value in self.setting.changes.items())
+        values = self.recipe().to_json()
+        changed = "".join(
+            f" --set {key}={value}" for key, value in self.setting.changes.items() if values.get(key) == value
+        )
         data = self.setting.data.name
         return f"openmmlo {self.run.kind} {self.run.recipe}{weights} --data {data} --seed {self.seed}{changed}"
 

@@ -159,7 +159,7 @@ def _carry_out(missing: Sequence[Job], workers: int, do: Work, progress: Progres
                 elif pool.free and start not in unfinished:
                     waiting.remove(job)
                     pool.give(job)
-            for job, reason in pool.ended():
+            for job, reason in pool.ended() if pool.busy else ():
                 if reason:
                     failed[job.name] = Failure(job.name, reason, job.log)
                     progress.say(f"{job.name} failed: {reason} ({job.log})")

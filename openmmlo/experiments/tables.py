@@ -106,16 +106,14 @@ def conclusions(experiment: Experiment, numbers: Numbers, shown: Sequence[Column
     """For every column: which rows lie above their reference, which below, and which are not told apart from it."""
     found = []
     for column in shown:
-        above, below, neither = [], [], []
+        found_as: dict[str, list[str]] = {"higher": [], "lower": [], "not told apart": []}
         for row in experiment.rows:
             reference = experiment.reference(row)
             gap = None if reference is None else numbers.difference(row.run, reference.run, column.key)
             if gap is not None:
-                (neither if not gap.told_apart else above if gap.value > 0 else below).append(text(row.label))
-        parts = [
-            f"{what}: {', '.join(names)}" for what, names in
-            (("higher", above), ("lower", below), ("not told apart", neither)) if names
-        ]  # fmt: skip
+                verdict = "not told apart" if not gap.told_apart else "higher" if gap.value > 0 else "lower"
+                found_as[verdict].append(text(row.label))
+        parts = [f"{verdict}: {', '.join(labels)}" for verdict, labels in found_as.items() if labels]
         if parts:
             found.append(f"- *{column.heading}* — {'; '.join(parts)}.")
     return found

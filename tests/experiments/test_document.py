@@ -59,7 +59,8 @@ def few_by_hand(recipe: str, seed: int) -> float:
 
 
 def cells(text: str, first: str) -> list[str]:
-    (line,) = (line for line in text.splitlines() if line.startswith(f"| {first} |"))
+    """The cells behind the first of a line, in the first table that has such a line."""
+    line = next(line for line in text.splitlines() if line.startswith(f"| {first} |"))
     return [cell.strip() for cell in line.strip("|").split("|")][1:]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from openmmlo.config import load_recipe, recipe_names
-from openmmlo.errors import UnknownName
+from openmmlo.errors import ConfigError, UnknownName
 from openmmlo.experiments.jobs import Job, Setting, jobs_of
 from openmmlo.experiments.plan import BASELINES, EXPECTED, EXPERIMENTS, Experiment, Row, Run, chosen, runs_of, starts
 
@@ -113,3 +113,15 @@ def test_seed_by_seed_so_that_an_early_stop_leaves_whole_comparisons() -> None:
     runs = runs_of(EXPERIMENTS)
     jobs = jobs_of(runs, (0, 1), SETTING)
     assert [job.seed for job in jobs] == [0] * len(runs) + [1] * len(runs)
+
+
+def test_changes_concern_the_recipes_that_have_the_key() -> None:
+    """One epoch for all leaves alone what is not trained, and a key of fine-tuning leaves pre-training alone."""
+    setting = Setting(SETTING.out, SETTING.data, SETTING.data_digest, changes={"epochs": 1, "head_scale_start": 9.0})
+    by_name = {run.name: Job(run, 0, setting).recipe().to_json() for run in runs_of(EXPERIMENTS)}
+    assert by_name["finetune/tiny-ncm"]["epochs"] is None
+    assert by_name["finetune/tiny-ncm"]["steps"] == 0
+    assert by_name["pretrain/tiny-thp"]["epochs"] == 1
+    assert by_name["finetune/tiny-thp-thp"]["head_scale_start"] == 9
+    with pytest.raises(ConfigError, match="takes no 'epoch'"):
+        Job(Run("tiny-ce"), 0, Setting(SETTING.out, SETTING.data, SETTING.data_digest, changes={"epoch": 1})).recipe()
