@@ -90,7 +90,7 @@ def measure(pairs: int) -> list[Line]:
 
 
 def _load(browser: Any, page: Path) -> float:
-    tab = browser.new_page(viewport={"width": 1440, "height": 900})
+    tab = browser.new_page()
     took = seconds(lambda: (tab.goto(page.as_uri()), tab.wait_for_selector("#filters:not([hidden])")))
     tab.close()
     return took

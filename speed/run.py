@@ -24,6 +24,7 @@ TOPICS = (
     "extraction",
     "training",
     "leaderboard",
+    "leaderboard_site",
     "losses",
 )
 

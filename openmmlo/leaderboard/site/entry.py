@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
 from openmmlo.leaderboard.board import Entry
 from openmmlo.leaderboard.columns import Column
@@ -94,35 +95,41 @@ def _placed(strip: Mapping[str, Any], row: Row) -> dict[str, Any]:
 
 
 def blocks_of(entry: Entry) -> list[dict[str, Any]]:
-    """Every metric of the mark, by what it is of: its mean, deviation and value of every seed, as text."""
+    """Every metric of the mark, by what it is of: (name, cells of its mean, deviation and value of every seed)."""
     runs = entry.mark.runs if entry.mark else ()
     paths = list(dict.fromkeys(path for run in runs for path in run.scored))
-    table = np.array([[run.scored.get(path, np.nan) for run in runs] for path in paths]).reshape(len(paths), len(runs))
-    means = table.mean(axis=1)
-    spread = table.std(axis=1, ddof=1) if len(runs) > 1 else means
-    blocks: dict[str, list[tuple[str, list[str]]]] = {}
-    for place, path in enumerate(paths):
-        parts = path.split(".")
-        written = number if parts[-1] in _COUNTS else _percent
-        numbers = [written(float(means[place]))]
-        if len(runs) > 1:
-            numbers += [_percent(float(spread[place])) if written is _percent else number(float(spread[place]))]
-            numbers += [written(float(value)) for value in table[place]]
-        name = " · ".join(item for item in parts[2:] if item != "detectors") or path
-        blocks.setdefault(_title(parts), []).append((name.replace("_", " "), numbers))
+    values = np.array([[run.scored.get(path, np.nan) for run in runs] for path in paths]).reshape(len(paths), len(runs))
+    columns = [values.mean(axis=1, keepdims=True)]
+    if len(runs) > 1:
+        columns += [values.std(axis=1, ddof=1, keepdims=True), values]
+    blocks: dict[str, list[tuple[str, Markup]]] = {}
+    for path, numbers in zip(paths, np.hstack(columns).tolist(), strict=True):
+        title, name, is_count = _named(path)
+        # There are hundreds of thousands of these on a large board: one piece a row, and numbers need no escape.
+        cells = "".join(
+            [f"<td>{number(value)}</td>" if is_count else f"<td>{100 * value:.2f}</td>" for value in numbers]
+        )
+        blocks.setdefault(title, []).append((name, Markup(cells.replace("nan", UNDEFINED))))
     return [{"title": title, "rows": rows} for title, rows in blocks.items()]
 
 
-def _percent(value: float) -> str:
-    return UNDEFINED if value != value else f"{100 * value:.2f}"
+_KINDS = {
+    "classification": "Accuracy on",
+    "ood": "OOD detection:",
+    "ood_groups": "OOD detection, mean of",
+    "open_set": "Open set:",
+}
 
 
-def _title(parts: Sequence[str]) -> str:
-    kinds = {"classification": "Accuracy on", "ood": "OOD detection:", "ood_groups": "OOD detection, mean of",
-             "open_set": "Open set:"}  # fmt: skip
-    if len(parts) < 3:
-        return "Others"
-    return f"{kinds.get(parts[0], parts[0].replace('_', ' '))} {parts[1]}"
+@lru_cache(maxsize=10_000)
+def _named(path: str) -> tuple[str, str, bool]:
+    """Of a metric's path: what it is of, its name there, and whether it counts something."""
+    kind, *parts = path.split(".")
+    if len(parts) < 2:
+        return "Others", path, parts[-1:] == ["rows"]
+    title = f"{_KINDS.get(kind, kind.replace('_', ' '))} {parts[0]}"
+    name = " · ".join(item for item in parts[1:] if item != "detectors").replace("_", " ")
+    return title, name, parts[-1] in _COUNTS
 
 
 def origin_of(entry: Entry) -> list[tuple[str, list[Fact], bool]]:

@@ -32,7 +32,7 @@ let drawPoints = () => {};
   }
 
   let base = -1;
-  let latest = [];
+  let latest = new Set();
   function rings(plot, at) {
     const made = [];
     for (const [row, look] of [[base, "ring pinned"], [at, "ring"]]) {
@@ -45,22 +45,29 @@ let drawPoints = () => {};
     plot.querySelector(".rings").replaceChildren(...made);
   }
 
+  // visible: places of the rows that the filters leave, or null where they are the same as before.
   drawPoints = (visible, pinned) => {
-    latest = [visible, pinned];
     base = pinned;
+    latest = visible || latest;
     for (const plot of charts) {
-      const paths = {};
-      for (let at = 0; at < data.names.length; at += 1) {
-        for (const [x, y, look] of places(plot.id, at)) {
-          const name = visible.has(at) ? (data.told[at] ? `told ${look}` : look) : "others";
-          paths[name] = `${paths[name] || ""}M${x.toFixed(1)} ${y.toFixed(1)}h0`;
-        }
-      }
-      for (const path of plot.querySelectorAll("path.dots")) path.setAttribute("d", paths[path.dataset.look.replace(" hole", "")] || "");
-      plot.querySelector(".names").toggleAttribute("hidden", visible.size < data.names.length || Boolean(choice && plot.id === "outside" && !choice.options[choice.selectedIndex].defaultSelected));
+      if (visible) dots(plot);
       rings(plot, -1);
     }
   };
+
+  function dots(plot) {
+    const paths = {};
+    for (let at = 0; at < data.names.length; at += 1) {
+      for (const [x, y, look] of places(plot.id, at)) {
+        const name = latest.has(at) ? (data.told[at] ? `told ${look}` : look) : "others";
+        paths[name] = `${paths[name] || ""}M${x.toFixed(1)} ${y.toFixed(1)}h0`;
+      }
+    }
+    for (const path of plot.querySelectorAll("path.dots")) path.setAttribute("d", paths[path.dataset.look.replace(" hole", "")] || "");
+    // Names are of the points as the page was written.
+    const other = choice && plot.id === "outside" && !choice.options[choice.selectedIndex].defaultSelected;
+    plot.querySelector(".names").toggleAttribute("hidden", latest.size < data.names.length || Boolean(other));
+  }
 
   for (const plot of charts) {
     const ranks = data.names.map((name, at) => at).filter((at) => places(plot.id, at).length)
@@ -89,6 +96,6 @@ let drawPoints = () => {};
   }
   if (choice) {
     choice.closest(".chooser").hidden = false;
-    choice.addEventListener("change", () => drawPoints(...latest));
+    choice.addEventListener("change", () => drawPoints(latest, base));
   }
 }

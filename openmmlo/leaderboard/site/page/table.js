@@ -2,7 +2,7 @@
 {
   const table = byId("board");
   if (table) {
-    const MOST = 100;
+    const MOST = 50; // rows laid out at once: as many as answer at once
     const body = table.tBodies[0];
     const rows = [...body.rows];
     const [over, heads] = table.tHead.rows;
@@ -25,6 +25,7 @@
     const start = { sort: data.order, q: "", pin: "", method: "", columns: "headline", all: "" };
     let state = { ...start, up: false, facets: {} };
     let drawn = "";
+    let pointed = "";
 
     // The columns of a set: those shown first, or a group of them.
     function keysOf(name) {
@@ -38,16 +39,22 @@
       return column(key) ? Boolean(column(key).less) : key in words && key !== "date";
     }
 
+    // What rows are sorted by, as numbers: of words their place among all of them. Nothing is NaN, and comes last.
+    const orders = new Map();
+    function orderOf(key) {
+      if (!orders.has(key)) {
+        const told = Object.hasOwn(words, key) ? every.map(words[key]) : null;
+        const places = told && new Map([...new Set(told)].sort(collator.compare).map((word, place) => [word, place]));
+        const value = (at) => (key === "seeds" ? data.seeds[at] : column(key).cells[at][0]) ?? NaN;
+        orders.set(key, every.map(told ? (at) => (told[at] ? places.get(told[at]) : NaN) : value));
+      }
+      return orders.get(key);
+    }
+
     function sorted(found) {
       const sign = state.up ? 1 : -1;
-      const tell = words[state.sort];
-      const value = tell || ((at) => (state.sort === "seeds" ? data.seeds[at] : column(state.sort).cells[at][0]) ?? NaN);
-      const values = every.map(value);
-      return found.sort((a, b) => {
-        const [one, two] = [values[a], values[b]];
-        if (tell) return !one - !two || sign * collator.compare(one, two) || a - b;
-        return Number.isNaN(one) - Number.isNaN(two) || sign * (one - two) || a - b;
-      });
+      const values = orderOf(state.sort);
+      return found.sort((a, b) => Number.isNaN(values[a]) - Number.isNaN(values[b]) || sign * (values[a] - values[b]) || a - b);
     }
 
     function fits(at, wanted) {
@@ -129,7 +136,9 @@
       if (state.method) said.push(`method ${state.method}`);
       if (base >= 0) said.push(`differences from ${data.names[base]}`);
       byId("count").textContent = said.join("; ");
-      drawPoints(new Set(found), base);
+      const look = JSON.stringify([state.q, state.method, state.facets]);
+      drawPoints(look === pointed ? null : new Set(found), base);
+      pointed = look;
     }
 
     // Only what differs from the start is in the address.
