@@ -27,7 +27,10 @@ TEXT = 4_000
 KEY = 300
 """Characters of any text and any key of a JSON file; what tables show is shorter still."""
 
-_HUGE = re.compile(rb"[eE]\+?\d{3}|\d{40}")  # a float of it would be infinite, an integer of it slow
+_DIGITS = bytes.maketrans(b"123456789E", b"000000000e")
+_HUGE = (b"0" * 40, b"e000", b"e+000")
+"""In a number, its digits as zeros: a float of it could be infinite, an integer of it slow."""
+
 _SLUG = re.compile(r"[a-z0-9][a-z0-9.-]{0,79}")
 _ADDRESS = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?(/[!#-&(-;=?-\[\]_a-z|~]*)?")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -108,7 +111,7 @@ def read_json(data: bytes, what: str, most: int = JSON_BYTES) -> Any:
 def _check_shape(data: bytes, refuse: Callable[[str], NoReturn]) -> None:
     """Sizes of what parsing would make, from the bytes alone: in time and memory of the order of their number."""
     # Up to the first thing that is no JSON this sees strings where the parser does; beyond it the parser never comes.
-    quotes = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+    quotes = data.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in data else data
     if quotes.count(b'"') > 4 * VALUES:
         refuse(f"more than {2 * VALUES:,} texts")
     parts = quotes.split(b'"')
@@ -124,7 +127,8 @@ def _check_shape(data: bytes, refuse: Callable[[str], NoReturn]) -> None:
         depth += 1 if letter in b"[{" else -1
         if depth > NESTING:
             refuse(f"nested deeper than {NESTING} levels")
-    if _HUGE.search(outside):
+    digits = outside.translate(_DIGITS)
+    if any(item in digits for item in _HUGE):
         refuse("a number of more digits than any measure has")
 
 

@@ -52,8 +52,10 @@ _DATA_PAGE, _INDEX_PAGE, _DICTIONARY_PAGE, _DATA_PAGE_2 = range(4)
 _PLAIN, _PLAIN_DICTIONARY, _RLE_DICTIONARY = 0, 2, 8
 
 
-def read_bounded(path: Path, rows: int = ROWS, what: str = "Predictions") -> Predictions:
-    """Read predictions that may be anybody's, in memory of the order of ``rows`` rows.
+def read_here(path: Path, rows: int = ROWS, what: str = "Predictions") -> Predictions:
+    """Read predictions in memory of the order of ``rows`` rows, in this process.
+
+    A stranger's file is read by :func:`openmmlo.leaderboard.guard.read_bounded`: the parquet reader may die of it.
 
     Args:
         rows: that the file may hold: as many as the benchmark's sets have images.
@@ -67,8 +69,8 @@ def read_bounded(path: Path, rows: int = ROWS, what: str = "Predictions") -> Pre
     return read_predictions(path)
 
 
-def check_file(path: Path, rows: int, what: str) -> int:
-    """The checks of :func:`read_bounded`; gives the rows there are. Raises SubmissionRefused."""
+def check_file(path: Path, rows: int, what: str) -> None:
+    """The checks of :func:`read_here`. Raises SubmissionRefused."""
 
     def refuse(reason: str) -> NoReturn:
         raise SubmissionRefused(f"{what} are refused: {reason}. Give the predictions.parquet that openmmlo eval wrote.")
@@ -85,7 +87,6 @@ def check_file(path: Path, rows: int, what: str) -> int:
                     for column in range(opened.metadata.num_columns):
                         _check_chunk(file, size, opened.metadata.row_group(group), column, refuse)
                 _check_texts(opened, refuse)
-                return int(opened.metadata.num_rows)
         except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
             refuse(f"it cannot be read as a parquet file ({type(error).__name__}: {printable(str(error), 200)})")
 

@@ -20,10 +20,10 @@ import numpy as np
 from openmmlo.errors import ConfigError, SubmissionRefused
 from openmmlo.evaluate.predictions import Predictions, read_predictions
 from openmmlo.leaderboard.board import Board
+from openmmlo.leaderboard.guard import read_bounded
 from openmmlo.leaderboard.limits import told
 from openmmlo.leaderboard.marks import Mark, Reproduction
 from openmmlo.leaderboard.metric_paths import numbers
-from openmmlo.leaderboard.parquet_limits import read_bounded
 from openmmlo.leaderboard.rescore import compute_mark, today
 from openmmlo.leaderboard.submission import Run, Submission
 from openmmlo.progress import Progress
@@ -97,7 +97,7 @@ def reproduce(
     mark = compute_mark(submission, found.digest, lambda item: board.predictions(item.predictions))
     with nullcontext(out) if out is not None else tempfile.TemporaryDirectory(prefix="openmmlo-") as folder:
         result, again = _evaluate(replace(config, out=Path(str(folder))), progress)
-    stated = read_bounded(board.predictions(run.predictions), run.predictions.rows)
+    stated = read_bounded(board.predictions(run.predictions), run.predictions.rows, "Predictions")
     made, reason = compared(run, stated, again, result)
     if reason:
         return Reproduced(submission.label, made, reason, None)
@@ -129,7 +129,7 @@ def evaluation_of(
         raise ConfigError("Which checkpoint? Give its folder with --weights, or a model's name with --model.")
     asked = _asked(run.result.get("asked") or {}, submission.label)
     values: dict[str, Any] = asked | {
-        "model": model or str(weights),
+        "model": model or str(weights.expanduser().resolve() if weights else ""),
         "weights": weights if model is not None else None,
         "benchmarks": (submission.benchmark,),
         "seeds": (run.seed,),

@@ -19,10 +19,10 @@ from openmmlo.evaluate.benchmark import Benchmark, load_benchmark
 from openmmlo.evaluate.predictions import ROLES, Predictions, digest
 from openmmlo.evaluate.score import check_against, score
 from openmmlo.leaderboard.board import Board, Entry
+from openmmlo.leaderboard.guard import read_bounded
 from openmmlo.leaderboard.limits import printable, told
 from openmmlo.leaderboard.marks import TOLERANCE, Mark, ScoredRun
 from openmmlo.leaderboard.metric_paths import flat, numbers
-from openmmlo.leaderboard.parquet_limits import read_bounded
 from openmmlo.leaderboard.submission import Run, Submission
 from openmmlo.leaderboard.training_counts import check_counts
 from openmmlo.writing import write_aside

@@ -95,6 +95,8 @@ def _refusal(path: str, there: bool) -> str:
         )
     if (rest and folder not in _FOLDERS) or (not rest and path not in _FILES):
         return f"A board holds {', '.join(f'{name}/' for name in _FOLDERS)} and {', '.join(_FILES)}; nothing else."
+    if any(part.startswith(".") for part in path.split("/")) and path.rpartition("/")[2] != ".gitkeep":
+        return "A board holds no hidden files."
     if not there and folder in (SUBMISSIONS, PREDICTIONS):
         return "It would be removed, and others may rely on it. Ask the maintainers to remove it."
     return ""

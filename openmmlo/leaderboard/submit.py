@@ -18,8 +18,8 @@ from openmmlo.errors import ConfigError, DataError, SubmissionRefused
 from openmmlo.evaluate.benchmark import benchmark_names, load_benchmark
 from openmmlo.evaluate.result import PREDICTIONS, RESULT
 from openmmlo.leaderboard.board import Board
+from openmmlo.leaderboard.guard import read_bounded
 from openmmlo.leaderboard.limits import address, line, printable, read_file, read_json, slug, told
-from openmmlo.leaderboard.parquet_limits import check_file
 from openmmlo.leaderboard.rescore import compute_mark, most_rows, today
 from openmmlo.leaderboard.submission import (
     BOARD_BYTES,
@@ -227,10 +227,10 @@ def read_evaluated(folder: Path) -> Evaluated:
         raise SubmissionRefused(f"{what} is of version {told(version)} and seed {told(seed)}; expected whole numbers.")
     checked_result(value, what, str(name), version, seed)
     path = folder / PREDICTIONS
-    rows = check_file(path, most_rows(load_benchmark(str(name))), f"The predictions in {folder}")
+    found = read_bounded(path, most_rows(load_benchmark(str(name))), f"The predictions in {folder}")
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return Evaluated(folder, value, path, digest, path.stat().st_size, rows)
+    return Evaluated(folder, value, path, digest, path.stat().st_size, len(found.labels))
 
 
 def check_one_method(evaluated: Sequence[Evaluated]) -> None:

@@ -37,8 +37,6 @@ class Walk:
         Raises:
             TooMuch: these bytes are no struct, or one of too many parts.
         """
-        if depth > _DEPTH:
-            raise TooMuch(f"nested deeper than {_DEPTH} levels")
         found: dict[int, Any] = {}
         field = 0
         while head := self._byte():
@@ -49,8 +47,8 @@ class Walk:
 
     def _value(self, kind: int, depth: int) -> Any:
         self.left -= 1
-        if self.left < 0:
-            raise TooMuch("too many parts")
+        if self.left < 0 or depth > _DEPTH:
+            raise TooMuch("too many parts" if self.left < 0 else f"nested deeper than {_DEPTH} levels")
         if kind in _WHOLE:
             return self._zigzag()
         if kind == _STRUCT:
