@@ -125,18 +125,19 @@ def zigzag(value: int) -> bytes:
     return bytes([*found, number])
 
 
-def test_a_page_that_lies_about_what_it_unpacks_to(whole: Path, tmp_path: Path) -> None:
+def test_a_page_that_lies_about_what_it_unpacks_to(table: Any, tmp_path: Path) -> None:
     """The footer tells the truth; the head of one page announces a megabyte where there are 36 kB."""
-    data = bytearray(whole.read_bytes())
-    found = pq.ParquetFile(whole).metadata.row_group(0)
+    path = tmp_path / "lies.parquet"
+    pq.write_table(table, path, use_dictionary=True, compression="zstd")
+    check_file(path, ROWS, "Predictions")
+    data = bytearray(path.read_bytes())
+    found = pq.ParquetFile(path).metadata.row_group(0)
     place = next(i for i in range(found.num_columns) if found.column(i).path_in_schema == "confidence")
-    chunk = found.column(place)
-    start = chunk.dictionary_page_offset
+    start = found.column(place).dictionary_page_offset
     size = next(s for s in range(20_000, 60_000) if data[start + 3 : start + 6] == zigzag(s))
     assert data[start : start + 3] == b"\x15\x04\x15"  # type: a dictionary page; then what it unpacks to
     assert size > 30_000
     data[start + 3 : start + 6] = zigzag(1_000_000)
-    path = tmp_path / "lies.parquet"
     path.write_bytes(data)
     refused(path, "unpacks to 1,000,000 bytes and more")
 
