@@ -27,7 +27,9 @@ from openmmlo.models.thp.training import TRAINING
 from openmmlo.records import ClassInfo, DatasetInfo
 
 NAMES = ("ant", "bee", "cat")
-INFO = DatasetInfo("pictures", "1", "cc0-1.0", tuple(ClassInfo(name, name, (f"{name}s",)) for name in NAMES), (9, 6, 4))
+INFO = DatasetInfo(
+    "pictures", "1", "cc0-1.0", tuple(ClassInfo(name, name, (f"{name}s",)) for name in NAMES), (30, 20, 10)
+)
 
 CE, FOCAL = Run("tiny-ce"), Run("tiny-focal")
 CRT = Run("tiny-crt", CE)
@@ -42,12 +44,12 @@ def small_data(folder: Path) -> Path:
         for label, (name, count) in enumerate(counts.items()):
             for number in range(count):
                 caption = f"a small picture of the {name} number {number}"
-                image = jpeg(100 * label + number, 40, 36)
+                image = jpeg(10_000 * len(split) + 100 * label + number, 40, 36)
                 key = name if known else f"other-{name}"
                 yield Pictured(f"{split}/{name}-{number}", label if known else -1, key, caption, image, (name,))
 
     splits = {
-        "train": rows("train", {"ant": 9, "bee": 6, "cat": 4}),
+        "train": rows("train", {"ant": 30, "bee": 20, "cat": 10}),
         "test": rows("test", dict.fromkeys(NAMES, 5)),
         "near_ood": rows("near_ood", {"dog": 6, "elk": 5}, known=False),
     }
