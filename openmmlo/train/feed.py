@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Protocol
 
 import numpy as np
 import torch
+from PIL import Image
 
 from openmmlo.data.batches import ahead
 from openmmlo.data.images import decode
@@ -18,6 +19,9 @@ from openmmlo.train.batch import Batch
 from openmmlo.train.order import Order, part
 from openmmlo.train.packed import PackedImages
 from openmmlo.train.pairs import Integers, Pairs, TokenTable
+
+KEPT = 200_000_000
+"""Bytes of decoded pixels that a process that reads keeps at most, about: the miniature's are 68 MB."""
 
 
 class Feed(Protocol):
@@ -63,32 +67,39 @@ class ReadImages:
 class ImageReader:
     """What a loader process runs: unpack, decode, view.
 
-    With several views an image, the first views of all images come first, then the second ones.
+    With several views an image, the first views of all images come first, then the second ones. Of a split whose
+    pixels fit into ``KEPT`` bytes each image is decoded once, and kept.
     """
 
     images: PackedImages
     view: View
     views: int = 1
+    _kept: dict[int, Image.Image] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __getitem__(self, request: ImageRequest) -> ReadImages:
         seen: list[list[Any]] = [[] for _ in range(self.views)]
         try:
             for row, key in zip(request.rows, request.keys, strict=True):
-                image = self._decoded(row)
+                image = self._decoded(int(row))
                 for number, views in enumerate(seen):
                     views.append(self.view(image, request.turn, int(key), number))
         except OpenmmloError as error:  # an exception would come back with a traceback in its message
             return ReadImages(None, error)
         return ReadImages(torch.from_numpy(np.stack(list(chain.from_iterable(seen)))))
 
-    def _decoded(self, row: Any) -> Any:
+    def _decoded(self, row: int) -> Image.Image:
+        if row in self._kept:
+            return self._kept[row]
         try:
-            return decode(self.images.read(int(row))).image
+            image = decode(self.images.read(row)).image
         except SampleFailed as failure:
             raise DataError(
-                f"The image of row {int(row):,} in pack {self.images.folder} cannot be decoded: {failure.reason}. It "
+                f"The image of row {row:,} in pack {self.images.folder} cannot be decoded: {failure.reason}. It "
                 "could when the data set was built: run openmmlo verify on it, and delete the pack."
             ) from failure
+        if 3 * image.width * image.height * self.images.rows <= KEPT:
+            self._kept[row] = image
+        return image
 
 
 @dataclass(frozen=True, eq=False)
