@@ -22,7 +22,8 @@ from openmmlo.leaderboard.submission import Run
 from openmmlo.pages.wording import UNDEFINED, decimal, number, part
 
 _COUNTS = ("rows", "classes_tested")
-_LONGEST = 300
+_LONGEST, _MOST = 300, 20
+"""Characters of a stranger's text, and facts of one kind, that a page shows at most."""
 
 Fact = tuple[str, str, str]
 """Key, value, and an address or nothing."""
@@ -154,10 +155,14 @@ def origin_of(entry: Entry) -> list[tuple[str, list[Fact], bool]]:
         *_by_seed("openmmlo", runs, lambda run: run.result.get("openmmlo")),
         *_by_seed("device", runs, partial(_stated, "run", "device")),
     ]
-    first = submission.runs[0].result
+    first = runs[0].result
+    identity = part(first, "model", "identity")
+    for key in list(identity if isinstance(identity, Mapping) else ())[:_MOST]:
+        if not isinstance(identity[key], Mapping | list):
+            versions += _by_seed(f"model: {_text(key)}", runs, partial(_of_identity, key))
     libraries = part(first, "run", "versions")
     if isinstance(libraries, Mapping):
-        said = ", ".join(f"{_text(name)} {_text(value)}" for name, value in list(libraries.items())[:20])
+        said = ", ".join(f"{_text(name)} {_text(value)}" for name, value in list(libraries.items())[:_MOST])
         versions.append(("libraries", said, ""))
     classifier = part(first, "classifier", "kind")
     protocol: list[Fact] = [
@@ -176,6 +181,10 @@ def origin_of(entry: Entry) -> list[tuple[str, list[Fact], bool]]:
 
 def _stated(block: str, key: str, run: Run) -> Any:
     return part(run.result, block, key)
+
+
+def _of_identity(key: str, run: Run) -> Any:
+    return part(run.result, "model", "identity", key)
 
 
 def _by_seed(
@@ -227,7 +236,7 @@ def _warnings(runs: Iterable[Run]) -> list[str]:
         for item in run.result.get("not_run", ())
         if isinstance(item, Mapping)
     ]
-    return list(dict.fromkeys(said))[:40]
+    return list(dict.fromkeys(said))[: 2 * _MOST]
 
 
 def _address(run: Run) -> str:

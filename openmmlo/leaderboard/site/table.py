@@ -110,7 +110,7 @@ def table_view(table: Table) -> dict[str, Any]:
         "charts": plots_of(table) if rows else [],
         "remarked": [item for item in rows if item["row"].remarks],
         "remarks": table.remarks,
-        "sources": list(dict.fromkeys((row.source, row.paper) for row in table.rows if row.mark == "reported")),
+        "sources": sorted({(row.source, row.paper or "") for row in table.rows if row.mark == "reported"}),
         "awaiting": table.awaiting,
     }
 
