@@ -79,7 +79,7 @@ def trade_off(numbers: Numbers) -> Figure | None:
     for place, index in zip(places, order, strict=True):
         axis.annotate(
             rows[index][0].label, points[index], xytext=(right, place), va="center", fontsize=8, annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": GREY, "alpha": 0.35, "linewidth": 0.6, "shrinkA": 2, "shrinkB": 3},
+            arrowprops={"arrowstyle": "-", "color": GREY, "alpha": 0.6, "linewidth": 0.6, "shrinkA": 2, "shrinkB": 3},
         )  # fmt: skip
     axis.set_ylim(low, high)
     axis.set_xlim(right=right)
