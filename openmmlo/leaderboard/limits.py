@@ -43,7 +43,8 @@ def printable(text: str, most: int = 2_000) -> str:
 
     What cannot be printed becomes a ``?``, a new line a space: a line of its own could be a command to who reads it.
     """
-    shown = "".join(letter if letter.isprintable() else "?" for letter in " ".join(text[: most + 1].split()))
+    cut = text[: most + 1]
+    shown = "".join(letter if letter.isprintable() else " " if letter.isspace() else "?" for letter in cut)
     return shown if len(shown) <= most else f"{shown[:most]}…"
 
 
