@@ -47,21 +47,28 @@ def csv_of(tables: Sequence[Table]) -> bytes:
 
 def json_of(tables: Sequence[Table]) -> bytes:
     """The tables whole: every row with its mark, and of each metric mean, deviation, interval, rank, value a seed."""
-    value = [
-        {
-            "benchmark": table.benchmark.name,
-            "version": table.benchmark.version,
-            "columns": [
-                {"key": item.key, "title": item.title, "group": item.group, "better": item.direction, "unit": item.unit}
-                for item in table.columns
-            ],
-            "rows": [_json_row(table, row) for row in table.rows],
-            "awaiting": list(table.awaiting),
-            "remarks": list(table.remarks),
-        }
-        for table in tables
-    ]
-    return (json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":")) + "\n").encode()
+    return json_joined([json_part(table) for table in tables])
+
+
+def json_joined(parts: Iterable[str]) -> bytes:
+    """The list of tables whose parts these are."""
+    return f"[{','.join(parts)}]\n".encode("ascii")
+
+
+def json_part(table: Table) -> str:
+    """One table of :func:`json_of`."""
+    value = {
+        "benchmark": table.benchmark.name,
+        "version": table.benchmark.version,
+        "columns": [
+            {"key": item.key, "title": item.title, "group": item.group, "better": item.direction, "unit": item.unit}
+            for item in table.columns
+        ],
+        "rows": [_json_row(table, row) for row in table.rows],
+        "awaiting": list(table.awaiting),
+        "remarks": list(table.remarks),
+    }
+    return json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
 
 
 def _json_row(table: Table, row: Row) -> dict[str, Any]:

@@ -116,9 +116,9 @@ def table_view(table: Table) -> dict[str, Any]:
 
 
 def table_data(table: Table, charts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What the script reads: rows by place, and of each column [mean, deviation, best and worst rank].
+    """What the script reads: rows by place, and of each column what :func:`_packed` says.
 
-    Means and deviations are whole hundredths of what is printed, so that the page stays small.
+    Means, deviations and intervals are whole hundredths of what is printed, so that the page stays small.
     """
     if not table.rows:
         return {}
@@ -211,12 +211,14 @@ def _facet_data(facet: Facet, rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def _packed(value: Value | None, column: Column) -> list[int | None] | int:
-    """[mean, deviation, best rank, worst rank], ends that are missing left out; 0 for nothing."""
+    """[mean, deviation, half of the interval, best rank, worst rank]; what is missing at the end is left out."""
     if value is None:
         return 0
-    packed: list[int | None] = [round(100 * shown(value.mean, column))]
-    if value.sd is not None or value.rank is not None:
-        packed.append(None if value.sd is None else round(100 * shown(value.sd, column)))
+    packed: list[int | None] = [round(100 * shown(value.mean, column)), None, None]
+    if value.sd is not None:
+        packed[1] = round(100 * shown(value.sd, column))
+    if value.interval is not None:
+        packed[2] = round(100 * shown((value.interval[1] - value.interval[0]) / 2, column))
     if value.rank is not None:
         packed.append(value.rank.best)
         if value.rank.worst != value.rank.best:

@@ -112,6 +112,7 @@ def _files(tables: Sequence[Table], entries: Mapping[str, Entry]) -> Iterator[tu
     names = [table.benchmark.name for table in tables]
     yield "index.html", _page("index.html", "", "index.html", names, _index_view(tables))
     yield "methods.html", _page("methods.html", "", "methods.html", names, {"families": _families(tables)})
+    parts: list[str] = []
     for table in tables:
         name = table.benchmark.name
         view = table_view(table)
@@ -126,10 +127,11 @@ def _files(tables: Sequence[Table], entries: Mapping[str, Entry]) -> Iterator[tu
             found = entry_view(entries[f"{name}/{key}"], row, strips, columns)
             yield f"entries/{name}/{key}.html", _page("entry.html", "../../", name, names, found)
         yield f"data/{name}.csv", downloads.csv_of([table])
-        yield f"data/{name}.json", downloads.json_of([table])
+        parts.append(downloads.json_part(table))
+        yield f"data/{name}.json", downloads.json_joined(parts[-1:])
         yield f"data/{name}.bib", downloads.bibtex_of([(row, _authors(row, entries)) for row in table.rows])
     yield "data/leaderboard.csv", downloads.csv_of(tables)
-    yield "data/leaderboard.json", downloads.json_of(tables)
+    yield "data/leaderboard.json", downloads.json_joined(parts)
     yield "data/methods.bib", downloads.bibtex_of_methods()
 
 

@@ -71,7 +71,10 @@
         if (cells[at][1] != null) made.append(" ", element("span", { className: "sd" }, `± ${text(cells[at][1])}`));
         if (base < 0 || at === base || !cells[base]) return made;
         const away = cells[at][0] - cells[base][0];
-        const look = away === 0 ? "" : (away < 0) === Boolean(less) ? " better" : " worse";
+        // Coloured where the intervals do not touch, and never between a paper's number and one scored here.
+        const noise = (cells[at][2] || 0) + (cells[base][2] || 0);
+        const tied = Math.abs(away) <= noise || data.told[at] !== data.told[base];
+        const look = tied ? "" : (away < 0) === Boolean(less) ? " better" : " worse";
         made.append(element("span", { className: `diff${look}` }, `${away < 0 ? "" : "+"}${text(away)}`));
         return made;
       });
@@ -87,7 +90,7 @@
         pins[at].setAttribute("aria-pressed", String(at === base));
         row.dataset.look = look;
       }
-      const [, , best, worst] = ranks[at] || [];
+      const [, , , best, worst] = ranks[at] || [];
       row.cells[1].textContent = best ? (worst ? `${best}–${worst}` : best) : "–";
     }
 
