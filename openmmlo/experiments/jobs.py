@@ -69,12 +69,17 @@ class Job:
     def recipe(self) -> Recipe:
         """The recipe as it is trained: this seed, this data, these weights.
 
-        Images are read between the steps: processes that read ahead would only take turns with those that train.
+        Images are read between the steps: processes that read ahead would only take turns with those that train. The
+        file is read once and travels with the job: one that is edited while experiments run is of the next start.
 
         Raises:
             UnknownName: no such recipe.
             ConfigError: a key or value that it may not hold.
         """
+        return self._recipe
+
+    @cached_property
+    def _recipe(self) -> Recipe:
         given = load_recipe(self.run.kind, self.run.recipe)
         given |= {key: value for key, value in self.setting.changes.items() if self._concerns(key, given)}
         given |= {"data": self.setting.data, "seed": self.seed, "workers": 0}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import pytest
@@ -125,3 +126,14 @@ def test_changes_concern_the_recipes_that_have_the_key() -> None:
     assert by_name["finetune/tiny-thp-thp"]["head_scale_start"] == 9
     with pytest.raises(ConfigError, match="takes no 'epoch'"):
         Job(Run("tiny-ce"), 0, Setting(SETTING.out, SETTING.data, SETTING.data_digest, changes={"epoch": 1})).recipe()
+
+
+def test_a_recipe_that_is_edited_while_experiments_run_is_of_the_next_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = Job(Run("tiny-crt", Run("tiny-ce")), 0, SETTING)
+    before, folder = job.recipe(), job.folder
+    sent = pickle.dumps(job)
+    values = load_recipe("finetune", "tiny-ce") | {"lr": 0.5}
+    monkeypatch.setattr("openmmlo.experiments.jobs.load_recipe", lambda kind, name: values)
+    arrived = pickle.loads(sent)  # noqa: S301 - what was pickled above
+    assert (arrived.recipe(), arrived.folder) == (before, folder)
+    assert Job(job.run, 0, SETTING).folder != folder
