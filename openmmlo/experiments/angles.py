@@ -37,7 +37,7 @@ def geometry(experiment: Experiment, numbers: Numbers) -> list[str]:
             if gap is not None:
                 better = (gap.value < 0) == heading.endswith("↓")
                 verdict = ("better" if better else "worse") if gap.told_apart else "not told apart"
-                said.append(f"- {heading.split()[0]}, {text(row.label)} against {text(reference.label)}: {verdict}.")
+                said.append(f"- {heading[:-2]}, {text(row.label)} against {text(reference.label)}: {verdict}.")
         if set(cells) != {DASH}:
             gaps.append((f"{text(row.label)} − {text(reference.label)}", *cells))
     rows = [cells for cells in rows if set(cells[1:]) != {DASH}]
