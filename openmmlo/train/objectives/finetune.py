@@ -147,7 +147,8 @@ class Finetuning(nn.Module):
         if self.loss is None:
             losses = {"classes": soft_target_cross_entropy(logits, batch.labels, taught, share)}
         else:
-            losses = {"classes": self.loss(logits, batch.labels, scale=self.model.head.multiplier())}
+            head: Any = self.model.head
+            losses = {"classes": self.loss(logits, batch.labels, scale=head.multiplier())}
         if self._leaves_out:
             shares = summed(first_choices(routed.probabilities), state) / state.world
             losses["balance"] = self.balance * load_balance(routed.probabilities, shares)
@@ -217,7 +218,8 @@ class Finetuning(nn.Module):
 
     def validate(self, batch: Batch, state: StepState) -> dict[str, tuple[float | Tensor, int | Tensor]]:
         """:func:`top1` of the model."""
-        return top1(self.model, batch)
+        found: dict[str, tuple[float | Tensor, int | Tensor]] = top1(self.model, batch)
+        return found
 
 
 @torch.no_grad()
