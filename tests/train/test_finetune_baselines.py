@@ -210,7 +210,7 @@ def test_a_dry_run_names_the_method(
 ) -> None:
     found = dry_run(FinetuneTask(recipe_of("tiny-ldam-drw", data)))
     assert not found.refused
-    assert found.method["loss"] == "ldam (max_margin 0.5, beta 0.9999, reweight_from 0.8)"
+    assert found.method["loss"] == "ldam (max_margin 0.5, beta 0.9999, reweight_from 0.5)"
     show_dry_run(found)
     assert "Method:  loss ldam (" in capsys.readouterr().out
     crt = dry_run(FinetuneTask(recipe_of("tiny-crt", data, weights=str(stage.folder))))
