@@ -12,7 +12,7 @@ import typer
 
 from openmmlo import cli_options as option
 
-FAILED = 3
+FAILED, CHECK_FAILED = 3, 4
 
 experiments_app = typer.Typer(
     help="Train and evaluate the baselines on the miniature; write their tables and plots.",
@@ -52,6 +52,10 @@ def run(
     seeds: Seeds = None,
     only: Only = None,
     jobs: Annotated[int | None, typer.Option(metavar="N", help="Processes. Default: one a core.")] = None,
+    board: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Enter what is finished on this leaderboard, re-scored."),
+    ] = None,
     data: Data = None,
     benchmark: Benchmark = "miniature",
     device: Device = "cpu",
@@ -70,7 +74,20 @@ def run(
         benchmark=benchmark, device=device, changes=parse_set(assignments or []),
     )  # fmt: skip
     terminal.show_json(ran) if json else terminal_experiments.show_ran(ran, out)
-    return FAILED if ran.failed else 0
+    if ran.failed:
+        return FAILED
+    if board is None:
+        return 0
+    from openmmlo import terminal_leaderboard
+    from openmmlo.experiments.submit import submit as hand_in
+    from openmmlo.leaderboard.board import Board
+    from openmmlo.leaderboard.rescore import rescore
+
+    done = hand_in(out, Board(board), seeds or SEEDS, only=only or (), data=data, device=device)
+    entries = [item.submission.entry for item in done.proposals] + list(done.unchanged)
+    said = None if json else terminal_leaderboard.show_verdict
+    verdicts = rescore(Board(board), entries, said=said) if entries else []
+    return 0 if all(item.ok for item in verdicts) else CHECK_FAILED
 
 
 @experiments_app.command("status")
@@ -128,6 +145,7 @@ def submit(
     out: Out = Path("experiments"),
     board: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the leaderboard.")] = Path("leaderboard"),
     seeds: Seeds = None,
+    only: Only = None,
     data: Data = None,
     device: Device = "cpu",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be written; write nothing.")] = False,
@@ -139,7 +157,7 @@ def submit(
     from openmmlo.experiments.submit import submit as hand_in
     from openmmlo.leaderboard.board import Board
 
-    done = hand_in(out, Board(board), seeds or SEEDS, dry_run=dry_run, data=data, device=device)
+    done = hand_in(out, Board(board), seeds or SEEDS, only=only or (), dry_run=dry_run, data=data, device=device)
     if json:
         entries = [item.submission.entry for item in done.proposals]
         terminal.show_json({"written": entries, "unchanged": done.unchanged, "left_out": dict(done.left_out)})

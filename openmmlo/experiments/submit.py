@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from openmmlo.experiments.jobs import Job, jobs_of
-from openmmlo.experiments.plan import BASELINES, EXPERIMENTS, Experiment, Run, runs_of, starts
+from openmmlo.experiments.plan import BASELINES, EXPERIMENTS, Experiment, Run, chosen, starts
 from openmmlo.experiments.run import data_folder, setting
 from openmmlo.leaderboard.board import Board
 from openmmlo.leaderboard.submit import About, Proposal
@@ -50,6 +50,7 @@ def submit(
     board: Board,
     seeds: Sequence[int] = (0, 1, 2),
     *,
+    only: Sequence[str] = (),
     dry_run: bool = False,
     data: Path | None = None,
     experiments: Sequence[Experiment] = EXPERIMENTS,
@@ -60,6 +61,7 @@ def submit(
     Args:
         out: folder of ``openmmlo experiments run``.
         board: where the entries go.
+        only: experiments or recipes, with what they start from; all where empty.
         dry_run: write nothing.
         values: benchmark, device and changes, as of :func:`openmmlo.experiments.run.run`.
 
@@ -70,7 +72,7 @@ def submit(
     folder = data.expanduser().absolute() if data is not None else data_folder(out)
     found = setting(out, folder, **values)
     proposals, unchanged, left_out = [], [], {}
-    for run in (run for run in runs_of(experiments) if run.scored):
+    for run in (run for run in chosen(only, experiments) if run.scored):
         jobs = jobs_of([run], seeds, found)
         records = [job.done() for job in jobs]
         missing = [str(job.seed) for job, record in zip(jobs, records, strict=True) if record is None]
