@@ -55,7 +55,8 @@ class TrainingBar(ProgressBar):
 def show_dry_run(found: DryRun) -> None:
     """What a run would be, and what would be refused."""
     typer.echo(f"Aims at: {found.target}")
-    typer.echo(f"Method:  {', '.join(f'{what} {name}' for what, name in found.method.items())}")
+    if found.method:
+        typer.echo(f"Method:  {', '.join(f'{what} {name}' for what, name in found.method.items())}")
     if found.samples:
         counts = ", ".join(f"{count:,} for {what}" for what, count in found.samples.items())
         typer.echo(f"Samples: {counts}")

@@ -81,13 +81,14 @@ def test_the_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_dry_run_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     findings = (Finding("warning", "2 classes have no image", "Look."), Finding("error", "no split"))
     found = DryRun(
-        "pretrain", "Table 1", {"training": 1200, "validation": 60}, 400, 2.5, 160, 64, 2,
+        "pretrain", "Table 1", {"loss": "itc + lm", "sampler": "instance"}, {"training": 1200, "validation": 60}, 400, 2.5, 160, 64, 2,
         {"image_encoder": (1_000_000, 0), "head": (2_000, 2_000)}, {"weights": 4_000_000, "total": 5_000_000},
         "counted", findings,
     )  # fmt: skip
     show_dry_run(found)
     said = capsys.readouterr().out
     assert "Aims at: Table 1" in said
+    assert "Method:  loss itc + lm, sampler instance\n" in said
     assert "1,200 for training, 60 for validation" in said
     assert "400 steps of 64 samples, in 2 accumulated batches: 2.50 epochs of 160 steps" in said
     assert "together       1,002,000    2,000" in said
