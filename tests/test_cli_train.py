@@ -81,7 +81,8 @@ def test_the_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_dry_run_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     findings = (Finding("warning", "2 classes have no image", "Look."), Finding("error", "no split"))
     found = DryRun(
-        "pretrain", "Table 1", {"loss": "itc + lm", "sampler": "instance"}, {"training": 1200, "validation": 60}, 400, 2.5, 160, 64, 2,
+        "pretrain", "Table 1", {"loss": "itc + lm", "sampler": "instance"}, {"training": 1200, "validation": 60}, 400,
+        2.5, 160, 64, 2,
         {"image_encoder": (1_000_000, 0), "head": (2_000, 2_000)}, {"weights": 4_000_000, "total": 5_000_000},
         "counted", findings,
     )  # fmt: skip
