@@ -220,7 +220,7 @@ def test_a_dry_run_names_the_method(
     assert (nothing.steps, nothing.method["afterwards"]) == (0, "tau-norm")
     two = dry_run(FinetuneTask(recipe_of("tiny-supcon", data)))
     one = dry_run(FinetuneTask(recipe_of("tiny-ce", data)))
-    assert 1.8 < two.memory["activations"] / one.memory["activations"] < 2.2
+    assert 1.5 < two.memory["activations"] / one.memory["activations"] < 2.2  # beside what any batch keeps
 
 
 def said(task: FinetuneTask) -> list[str]:
