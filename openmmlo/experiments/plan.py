@@ -117,7 +117,7 @@ BASELINES = Experiment(
         *(Row(label, Run(recipe)) for label, recipe in _FROM_SCRATCH),
         *(Row(label, Run(recipe, CE)) for label, recipe in _FROM_CE),
         Row("SupCon", Run("tiny-supcon")),
-        Row("CIDER", Run("tiny-cider")),
+        Row("CIDER", Run("tiny-cider", CE)),
         Row("Cosine pre-trained", COSINE_COSINE),
         Row("T-hp pre-trained", THP_THP),
     ),

@@ -139,7 +139,7 @@ def test_fine_tuning_starts_where_a_recipe_of_pre_training_ends(name: str) -> No
 
 def of_second_stage(found: FinetuneRecipe, start: FinetuneRecipe) -> None:
     """Starts from a classifier of the same data and shape, and reads what that one did."""
-    assert found.trains != "all" or found.steps == 0
+    assert found.trains != "all" or found.steps == 0 or found.objective != "classification"
     for name in ("data", "split", "validation_split", "validation_share", "model", "experts", "reads", "text_length"):
         assert getattr(found, name) == getattr(start, name), name
     if found.trains != "classifier":

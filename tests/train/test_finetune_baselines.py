@@ -169,8 +169,9 @@ def test_ncm_is_a_cosine_layer_of_class_means(data: Path, stage: Outcome, tmp_pa
 
 
 @pytest.mark.parametrize("name", ["tiny-supcon", "tiny-cider"])
-def test_features_of_two_views_end_with_class_means(name: str, data: Path, tmp_path: Path) -> None:
-    outcome = finetune(recipe_of(name, data), tmp_path / "features", device="cpu")
+def test_features_of_two_views_end_with_class_means(name: str, data: Path, stage: Outcome, tmp_path: Path) -> None:
+    start = {"weights": str(stage.folder)} if name == "tiny-cider" else {}
+    outcome = finetune(recipe_of(name, data, **start), tmp_path / "features", device="cpu")
     model = ThpModel.from_pretrained(outcome.folder).eval()
     assert not any("projection.0" in key for key in model.state_dict())
     centres = torch.nn.functional.normalize(model.head.centres.detach())
