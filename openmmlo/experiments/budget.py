@@ -15,7 +15,7 @@ _OF_THE_RUN = INCIDENTAL | {"seed", "weights"}
 TUNING = (
     "Every method has one recipe: the values of its own paper for what is its own, and the same values for everything "
     "else. That common budget (20 epochs, learning rate 0.005, bf16) was chosen by a few runs of CE with seed 0, by "
-    "their accuracy on test images. No method was tuned by itself, with three exceptions, each made because the published "
+    "their accuracy on test images. No method was tuned by itself, with three exceptions, each because the published "
     "value failed here, and each chosen with seed 0: the second half of the run in place of the last fifth for the "
     "weights of LDAM-DRW (on test images), β of the class-balanced loss (on images held out), and CIDER's start from "
     "the weights of CE (on images held out). τ of τ-norm is chosen on images held out, as its authors do. Cosine and "
