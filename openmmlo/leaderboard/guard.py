@@ -91,8 +91,9 @@ class Guard:
             self._end()
         if self._process is None:
             root = str(Path(__file__).parents[2])
+            # -P: where it was started may be a stranger's checkout, whose json.py is not to be imported.
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _START, root],
+                [sys.executable, "-P", "-c", _START, root],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, encoding="utf-8",
             )  # fmt: skip
         return self._process

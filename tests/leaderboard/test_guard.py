@@ -58,6 +58,17 @@ def test_one_process_serves_all_files(whole: Path, own: Guard) -> None:
     assert own._process.pid == first
 
 
+def test_nothing_is_imported_from_where_it_is_started(
+    whole: Path, own: Guard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A maintainer may stand in the folder of somebody's pull request."""
+    for name in ("json", "resource", "numpy", "pyarrow"):
+        (tmp_path / f"{name}.py").write_text(f"import pathlib; pathlib.Path({str(tmp_path / 'ran')!r}).touch()")
+    monkeypatch.chdir(tmp_path)
+    read_bounded(whole, ROWS, "Predictions")
+    assert not (tmp_path / "ran").exists()
+
+
 def test_a_file_of_which_the_process_dies(whole: Path, own: Guard, tmp_path: Path) -> None:
     read_bounded(whole, ROWS, "Predictions")
     assert own._process is not None
