@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from datetime import date
 from difflib import get_close_matches
@@ -93,8 +94,8 @@ def read_json(data: bytes, what: str, most: int = JSON_BYTES) -> Any:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) != len(pairs):
-            keys = [key for key, _ in pairs]
-            refuse(f"key {told(next(key for key in keys if keys.count(key) > 1))} stands twice in one object")
+            counts = Counter(key for key, _ in pairs)
+            refuse(f"key {told(next(key for key, count in counts.items() if count > 1))} stands twice in one object")
         return found
 
     def constant(name: str) -> NoReturn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,14 @@ def test_many_small_values_are_refused_in_little_memory(data: bytes) -> None:
 )
 def test_what_is_no_plain_json_is_refused(text: str, match: str) -> None:
     refused(text.encode(), match)
+
+
+def test_a_key_that_stands_twice_among_many_is_found_at_once() -> None:
+    """Looking each key up among all others would take hours."""
+    keys = ",".join(f'"{number:x}":1' for number in range(300_000))
+    began = time.process_time()
+    refused(f'{{{keys},"last":1,"last":1}}'.encode(), "'last' stands twice")
+    assert time.process_time() - began < 10
 
 
 def test_other_encodings_and_del_are_refused() -> None:
