@@ -9,7 +9,8 @@ from pathlib import Path
 from openmmlo.building.publishing import transfer
 from openmmlo.building.publishing.hub import Connection, Patience, quiet_client
 from openmmlo.building.publishing.transfer import Remote
-from openmmlo.errors import DataError, PublishRefused
+from openmmlo.errors import DataError, PublishRefused, SubmissionRefused
+from openmmlo.leaderboard.board import MARKS, REPORTED
 from openmmlo.leaderboard.hub import sending
 from openmmlo.leaderboard.hub.download import download
 from openmmlo.leaderboard.hub.opening import MOST_TOGETHER, PREDICTION_FILES, open_published
@@ -57,6 +58,7 @@ def fetch_board(
 
     Raises:
         PublishRefused: a file reads otherwise here.
+        SubmissionRefused: a pull request that touches marks or reported tables, which no submitter sets.
         DataError, HubError: as :func:`open_published`.
     """
     if to.exists() and not to.is_dir():
@@ -66,6 +68,8 @@ def fetch_board(
     connection = Connection(repo, patience, progress)
     with quiet_client():
         listed = transfer.tree(connection, origin.commit)
+        if revision not in (None, sending.MAIN):
+            _refuse_marks(connection, origin.commit, listed)
     stored = {path: item for path, item in listed.items() if PREDICTION_FILES.fullmatch(path)}
     _refuse_odd(stored, connection)
     links = [part for path in (*texts, *stored) for part in _between(to, path) if part.is_symlink()]
@@ -91,6 +95,36 @@ def fetch_board(
     return Fetched(
         repo, origin.commit, to, tuple(sorted(added)), tuple(sorted(other)), tuple(sorted(here - texts.keys()))
     )
+
+
+def _refuse_marks(connection: Connection, commit: str, listed: Mapping[str, Remote]) -> None:
+    """Refuse what is no commit of the board itself and holds other marks or papers' rows than where it began.
+
+    Scored again and pushed, a mark that a stranger wrote would stand on the board as a maintainer's.
+    """
+
+    def history(revision: str) -> list[str]:
+        found = connection.call(
+            lambda: connection.api.list_repo_commits(connection.repo, repo_type=connection.kind, revision=revision)
+        )
+        return [str(item.commit_id) for item in found]
+
+    own = history(sending.MAIN)
+    if commit in own:
+        return
+    began = next((earlier for earlier in history(commit) if earlier in own), None)
+    before = {} if began is None else transfer.tree(connection, began)
+    touched = sorted(
+        path
+        for path in before.keys() | listed.keys()
+        if path.startswith((f"{MARKS}/", f"{REPORTED}/")) and before.get(path) != listed.get(path)
+    )
+    if touched:
+        raise SubmissionRefused(
+            f"Commit {commit[:12]} of {connection.url} is none of its branch {sending.MAIN} and touches {touched[0]}, "
+            f"first of {len(touched):,}. Marks and papers' rows are set by maintainers alone. Nothing was fetched: "
+            "have these files taken out of the pull request."
+        )
 
 
 def _refuse_odd(stored: Mapping[str, Remote], connection: Connection) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,41 @@ class TestFetchingIntoAFolder:
         assert found["replaced"] == ["reported/table-1.json"]
         assert found["only_here"] == ["submissions/miniature/mine.json"]
         assert (here.read_bytes(), own.read_bytes()) == (TEXTS["reported/table-1.json"], b"mine")
+
+    @pytest.mark.parametrize("how", ["added", "changed", "removed", "reported"])
+    def test_a_pull_request_sets_no_mark(self, client: Any, hub: Hub, put: Any, tmp_path: Path, how: str) -> None:
+        """Scored again and pushed, "reproduced" in it would stand on the board as if a maintainer had said so."""
+        put("lab/board", TEXTS)
+        (mark,) = (path for path in TEXTS if path.startswith("marks/"))
+        path = {"added": f"marks/{'cd' * 32}.json", "reported": "reported/table-9.json"}.get(how, mark)
+        change = (
+            {"key": "deletedFile", "value": {"path": path}}
+            if how == "removed"
+            else {"key": "file", "value": {"path": path, "content": b64encode(b'{"mark": "reproduced"}').decode()}}
+        )
+        header = {"key": "header", "value": {"summary": "Submit miniature/mine"}}
+        repo = hub.dataset("lab/board")
+        repo.commit("main", [header, change], "stranger", create_pr=True)
+        head = repo.at("refs/pr/1").id
+        put("lab/board", {"submissions/miniature/other.json": b"{}"})  # the board goes on
+        for revision in ("refs/pr/1", head):
+            refused = client("fetch_board", "lab/board", tmp_path / "board", revision)
+            assert refused["kind"] == "SubmissionRefused", refused
+            assert f"touches {path}" in refused["error"]
+        assert not (tmp_path / "board").exists()
+
+    def test_a_pull_request_of_an_entry_and_an_earlier_commit_are_fetched(
+        self, client: Any, hub: Hub, put: Any, tmp_path: Path
+    ) -> None:
+        first = put("lab/board", TEXTS)
+        entry = {"key": "file", "value": {"path": "submissions/miniature/mine.json", "content": "e30="}}
+        header = {"key": "header", "value": {"summary": "Submit miniature/mine"}}
+        hub.dataset("lab/board").commit("main", [header, entry], "stranger", create_pr=True)
+        put("lab/board", {f"marks/{'cd' * 32}.json": b"{}"})  # a mark that the pull request began without
+        client.result("fetch_board", "lab/board", tmp_path / "proposed", "refs/pr/1")
+        assert files(tmp_path / "proposed") == {**TEXTS, "submissions/miniature/mine.json": b"{}"}
+        client.result("fetch_board", "lab/board", tmp_path / "earlier", first)
+        assert files(tmp_path / "earlier") == TEXTS
 
     def test_links_are_not_written_through(self, client: Any, put: Any, tmp_path: Path) -> None:
         put("lab/board", TEXTS)
