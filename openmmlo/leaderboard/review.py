@@ -26,7 +26,8 @@ Listing = dict[str, str]
 def review(before: Board, after: Board, said: Callable[[Verdict], None] | None = None) -> list[Verdict]:
     """Look a change of a board over, and score every entry again that it touches.
 
-    Marks may not change, entries of others neither, nothing may go, and no file may come that no submission names.
+    Marks may not change, papers' rows and entries of others neither, nothing may go, and no file may come that no
+    submission names.
 
     Args:
         said: called with each verdict at once.
@@ -51,7 +52,6 @@ def review(before: Board, after: Board, said: Callable[[Verdict], None] | None =
             say(Verdict(printable(name), "refused", reason))
     if verdicts:  # a listing that holds what it may not is not read further
         return verdicts
-    after.reported()
     named: set[str] = set()
     for path in after.paths():
         changed = path.relative_to(after.root).as_posix() in touched
@@ -92,6 +92,11 @@ def _refusal(path: str, there: bool) -> str:
         return (
             "Marks are written by openmmlo leaderboard rescore and reproduce, which maintainers run; take this file "
             "out of the change."
+        )
+    if folder == REPORTED:
+        return (
+            "That a paper prints a number is for maintainers to look up; take this file out of the change, and open an "
+            "issue that names paper and table."
         )
     if (rest and folder not in _FOLDERS) or (not rest and path not in _FILES):
         return f"A board holds {', '.join(f'{name}/' for name in _FOLDERS)} and {', '.join(_FILES)}; nothing else."

@@ -151,11 +151,14 @@ def test_links_and_hostile_entries(before: Board, after: Board) -> None:
     assert "deeper than 60 levels" in reason
 
 
-def test_reported_tables_are_read(before: Board, after: Board) -> None:
+def test_no_change_may_touch_what_papers_report(before: Board, after: Board) -> None:
+    """A number would bear the mark "reported" that nobody held to a paper."""
+    table = Path(__file__).parents[2] / "leaderboard" / "reported" / "table-1.json"
     (after.root / "reported").mkdir()
-    (after.root / "reported/table-9.json").write_text("[" * 100 + "]" * 100)
-    with pytest.raises(SubmissionRefused, match="deeper than 60 levels"):
-        review(before, after)
+    shutil.copy(table, after.root / "reported/table-1.json")
+    ((name, (outcome, reason)),) = reviewed(before, after).items()
+    assert (name, outcome) == ("reported/table-1.json", "refused")
+    assert "for maintainers to look up" in reason
 
 
 def test_a_board_that_is_a_link(before: Board, tmp_path: Path) -> None:
