@@ -185,7 +185,7 @@ def _best(table: Table) -> dict[str, Any] | None:
         "mark": row.mark,
         "number": cell(row, column).mean,
         "metric": f"{column.group}, {column.title.lower()}",
-        "href": entry or f"benchmarks/{row.benchmark}.html#{row.entry}",
+        "href": entry or f"benchmarks/{row.benchmark}.html#row-{row.entry}",
     }
 
 

@@ -57,14 +57,14 @@ def files(site: Path) -> dict[str, bytes]:
 
 
 def rows_of(page: Page) -> list[tuple[str, list[str]]]:
-    """(id, classes of its marks) of every row of the table of rows."""
+    """(entry, classes of its marks) of every row of the table of rows."""
     found: list[tuple[str, list[str]]] = []
     within = False
     for tag, attributes in page.elements:
         if tag in ("table", "section"):
             within = attributes.get("id") == "board"
         if within and tag == "tr" and attributes.get("id"):
-            found.append((attributes["id"] or "", []))
+            found.append(((attributes["id"] or "").removeprefix("row-"), []))
         classes = (attributes.get("class") or "").split()
         if within and found and tag == "span" and "mark" in classes:
             found[-1][1].append(classes[-1])
@@ -282,6 +282,18 @@ def test_hostile_text_stays_text(tmp_path: Path) -> None:
     bibtex = (site / "data/miniature.bib").read_text(encoding="utf-8")
     assert len(re.findall(r"(?<!\\)\{", bibtex)) == len(re.findall(r"(?<!\\)\}", bibtex))
     assert "\\$x\\_1\\^{}2\\$" in bibtex
+
+
+def test_entries_called_as_a_part_of_the_page(tmp_path: Path) -> None:
+    """The script finds "all" and "none" by their ids, and would write into the row of an entry of that name."""
+    parts = ("all", "none", "more", "count", "q", "board", "outside", "remarks", "remark-all", "row-all", "f-mark")
+    drawn = [replace(item, entry=part) for item, part in zip(submissions(len(parts)), parts, strict=True)]
+    site = write_site(board_of(tmp_path / "board", drawn), tmp_path / "site").folder
+    page = pages(site)["benchmarks/miniature.html"]
+    used = [item["id"] for _, item in page.elements if item.get("id")]
+    assert set(used) > set(parts[:8])
+    assert len(used) == len(set(used))
+    assert {key for key, _ in rows_of(page)} > {*parts}
 
 
 def test_a_board_without_a_row_has_a_site(tmp_path: Path) -> None:

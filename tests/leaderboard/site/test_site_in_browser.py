@@ -54,7 +54,8 @@ def names(it: Opened) -> list[str]:
 
 def keys(it: Opened) -> list[str]:
     found: list[str] = it.page.evaluate("[...document.querySelectorAll('#board tbody tr')].map((row) => row.id)")
-    return found
+    assert all(key.startswith("row-") for key in found)
+    return [key.removeprefix("row-") for key in found]
 
 
 def column(it: Opened, key: str) -> list[float]:
