@@ -31,6 +31,9 @@ _REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0
 _REVISION = re.compile(r"[0-9a-f]{40}")
 _PATH = re.compile(r"([A-Za-z0-9_][A-Za-z0-9._-]{0,99}/){0,8}[A-Za-z0-9_][A-Za-z0-9._-]{0,99}\.parquet")
 
+_OF_PAPERS = re.compile(r"table-\d.*")
+"""Names of papers' rows (:attr:`openmmlo.leaderboard.reported.ReportedRow.entry`), which stand in the same tables."""
+
 _RESULT = (
     "format", "openmmlo", "benchmark", "model", "seed", "classifier", "protocol", "sets", "digests", "scored",
     "measured", "not_run", "warnings", "departures", "run",
@@ -215,8 +218,11 @@ def submission_of(value: Mapping[str, Any], what: str) -> Submission:
     authors = tuple(line(item, f"{what}: an author", 100) for item in _listed(value["authors"], f"{what}: authors", 1))
     if len(set(authors)) != len(authors):
         raise SubmissionRefused(f"{what}: an author stands twice in {told(list(authors))}.")
+    entry = slug(value["entry"], f"{what}: entry")
+    if _OF_PAPERS.fullmatch(entry):
+        raise SubmissionRefused(f"{what}: entry is {told(entry)}, as rows of papers are called. Choose another name.")
     return Submission(
-        entry=slug(value["entry"], f"{what}: entry"),
+        entry=entry,
         benchmark=benchmark,
         benchmark_version=version,
         name=line(value["name"], f"{what}: name", 120),

@@ -57,6 +57,7 @@ BAD = [
     (("mark",), "reproduced", "takes no 'mark'"),
     (("nmae",), "x", "takes no 'nmae'. Did you mean 'name'"),
     (("name",), "gone", "lacks 'name'"),
+    (("entry",), "table-1-crt-from-scratch", "as rows of papers are called"),
     (("name",), "=1+1", "formula"),
     (("name",), "-2+3+cmd|' /C calc'!A0", "formula"),
     (("name",), "a\u202eb", "cannot be shown"),
