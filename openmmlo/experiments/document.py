@@ -115,10 +115,11 @@ openmmlo experiments status --out experiments
 openmmlo experiments write --out experiments      # this page and its pictures, from what is finished
 ```
 
-What is said here follows from the numbers by rule; nothing is chosen by hand. **±** is the standard deviation over
-seeds (N − 1). Intervals are 95 % intervals of paired differences: the same resampled test images for both, and seeds
-drawn anew as well (three of them, so that intervals are rough). The best of a column is bold only where the interval
-of its lead over the second best excludes zero. With that many comparisons some intervals miss zero by chance alone."""
+Tables, marks and lists follow from the numbers by rule. **±** is the standard deviation over seeds (N − 1). Intervals
+are 95 % intervals of paired differences by Student's t, from two variances: of the mean over seeds, and over resampled
+test images, the same for both. Three seeds say little of others, so that intervals are wide where seeds differ. The
+best of a column is bold only where the intervals of its lead over all others exclude zero; ECE has none. With that many
+comparisons some intervals miss zero by chance alone."""
 
 
 def _what(out: Path, jobs: Sequence[Job], numbers: Numbers) -> list[str]:
@@ -127,13 +128,15 @@ def _what(out: Path, jobs: Sequence[Job], numbers: Numbers) -> list[str]:
     seeds = sorted({job.seed for job in jobs})
     past = sessions(out)
     machines = dict.fromkeys(
-        f"{item['machine']['cores']} cores of a {item['machine']['processor']} processor" for item in past
+        f"{item['jobs']} at once on {item['machine']['cores']} cores ({item['machine']['processor']})" for item in past
     )
+    own = sum(sum(item.record["seconds"].values()) for found in numbers.measured.values() for item in found.seeds)
     wall = sum(item["seconds"] for item in past)
     lines = [
-        f"{finished} of {len(jobs)} runs: {len(jobs) // len(seeds)} recipes with seeds "
-        f"{', '.join(map(str, seeds))}, trained and evaluated on {', '.join(machines) or 'an unknown machine'} in "
-        f"{wall / 3600:.2f} hours of wall time ({len(past)} sessions)."
+        f"{finished} of {len(jobs)} runs: {len(jobs) // len(seeds)} recipes with seeds {', '.join(map(str, seeds))}, "
+        f"{' or '.join(machines) or 'on an unknown machine'}. Training and evaluation of these runs took "
+        f"{own / 3600:.2f} hours of one process. The {len(past)} sessions of the command took {wall / 3600:.2f} hours "
+        "by the clock, what was broken off or has another recipe by now included."
     ]
     predictions = any_predictions(numbers)
     if predictions is not None:
@@ -175,14 +178,17 @@ def _origin(numbers: Numbers) -> list[str]:
         for item in measured.seeds:
             rows.append((
                 f"`{item.job.run.name}`", str(item.job.seed), *(_short(item, name) for name in ("recipe", "weights")),
-                _predicted(item), f"{sum(item.record['seconds'].values()):,.0f}",
+                *(_predicted(item, name) for name in ("images", "captions")),
+                f"{sum(item.record['seconds'].values()):,.0f}",
             ))  # fmt: skip
+    first = next(item for own in numbers.measured.values() for item in own.seeds)
     return [
         "The first 12 characters of SHA-256 digests; whole ones stand in `training.json` of each checkpoint, in each "
         "`result.json`, and on the leaderboard. The recipe's digest covers every key that decides the weights, the "
-        "seed among them.",
-        table(("run", "seed", "recipe", "weights", "predictions", "seconds"), rows),
-        _versions(numbers),
+        "seed among them. Predictions are of the benchmark, images alone, and of the built data set with its "
+        f"captions. All were trained on the data `{first.job.setting.data_digest[:12]}`.",
+        table(("run", "seed", "recipe", "weights", "predictions", "with captions", "seconds"), rows),
+        *_versions(numbers),
     ]
 
 
@@ -190,11 +196,19 @@ def _short(item: Seeded, name: str) -> str:
     return f"`{item.training['digests'][name][:12]}`"
 
 
-def _predicted(item: Seeded) -> str:
-    return f"`{item.results['images']['digests']['predictions'][:12]}`" if "images" in item.results else "–"
+def _predicted(item: Seeded, name: str) -> str:
+    found = item.results.get(name, {}).get("digests", {}).get("predictions")
+    return "–" if found is None else f"`{found[:12]}`"
 
 
-def _versions(numbers: Numbers) -> str:
-    first = next(item for own in numbers.measured.values() for item in own.seeds)
-    versions = first.training.get("versions", {})
-    return f"Versions: {', '.join(f'{text(name)} {text(value)}' for name, value in versions.items())}."
+def _versions(numbers: Numbers) -> list[str]:
+    """Of what trained; several where not all runs had the same."""
+    found: dict[str, list[str]] = {}
+    for own in numbers.measured.values():
+        for item in own.seeds:
+            versions = item.training.get("versions", {})
+            said = ", ".join(f"{text(name)} {text(value)}" for name, value in versions.items())
+            found.setdefault(said, []).append(item.job.name)
+    if len(found) == 1:
+        return [f"Versions: {next(iter(found))}."]
+    return [f"Versions of {'; '.join(_by_run(names))}: {said}." for said, names in found.items()]

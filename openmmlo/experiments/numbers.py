@@ -38,6 +38,11 @@ class Difference:
         """Whether the interval excludes zero."""
         return self.low > 0 or self.high < 0
 
+    @property
+    def none(self) -> bool:
+        """Whether there is no difference at all, as between the features of a model and the same features."""
+        return self.low == self.value == self.high == 0
+
 
 @dataclass(frozen=True, eq=False)
 class Seeded:
@@ -88,7 +93,7 @@ class Numbers:
     def difference(self, run: Run, other: Run, key: Key) -> Difference | None:
         """A metric of one run less that of another, over the seeds that both have; None where either has none.
 
-        Test images and seeds are drawn anew, the same for both: what a seed or an image is to both cancels.
+        Test images are drawn anew, the same for both, and seeds are paired: what either is to both cancels.
         """
         if run.name not in self.measured or other.name not in self.measured:
             return None
@@ -105,19 +110,26 @@ class Numbers:
 
 
 def over_seeds(values: Sequence[float], drawn: Array) -> Difference:
-    """The mean over seeds with its interval, which speaks of seeds and of what was resampled within them.
+    """The mean over seeds with its 95 % interval, which speaks of seeds and of what was resampled within them.
 
-    Seeds are drawn like the samples of a stratum (:mod:`openmmlo.evaluate.metrics.bootstrap`), so that the variance of
-    a mean of three is not taken for smaller than it is; a single seed says nothing of others.
+    By Student's t: the variance is that of the mean over seeds, s² / S, plus that of its resampled values, the degrees
+    of freedom S - 1 for the first part and many for the second (Satterthwaite, Biometrics Bulletin 1946). Resampling
+    three seeds instead would give an interval from the least to the greatest of them, which holds the truth three
+    times in four. What images and seeds do together is in both parts: the interval is rather too wide. A single seed
+    says nothing of others.
 
     Args:
         values: (S,) one a seed.
         drawn: (S, R) their resampled values.
     """
-    seeds, resamples = drawn.shape
-    weights = resampled_weights(np.zeros(seeds, int), resamples, np.random.default_rng([SEED, *b"seeds"])) / seeds
-    low, high = np.percentile((weights * drawn).sum(axis=0), [2.5, 97.5])
-    return Difference(float(np.mean(values)), float(low), float(high))
+    from scipy.special import stdtrit
+
+    mean, seeds = float(np.mean(values)), len(values)
+    of_seeds = float(np.var(values, ddof=1)) / seeds if seeds > 1 else 0.0
+    variance = of_seeds + float(drawn.mean(axis=0).var(ddof=1))
+    freedom = (seeds - 1) * (variance / of_seeds) ** 2 if of_seeds else np.inf
+    half = float(stdtrit(freedom, 0.975)) * variance**0.5
+    return Difference(mean, mean - half, mean + half)
 
 
 def over_classes(ours: Mapping[int, Array], theirs: Mapping[int, Array]) -> Difference | None:
@@ -176,8 +188,9 @@ def _read(job: Job, record: Mapping[str, Any]) -> Seeded:
         sets = [item.name for item in predictions.by_role("test", "shifted", "ood")]
         predictions = aligned(predictions, sets)
     training = read_training(job.checkpoint)
-    if training is None:
-        raise DataError(f"{job.checkpoint} holds no training.json. Delete {job.folder} and run the experiments again.")
+    if training is None or training["digests"] != record["digests"]:
+        what = "holds no training.json" if training is None else "is not the one that was evaluated (digests differ)"
+        raise DataError(f"{job.checkpoint} {what}. Delete {job.folder} and run the experiments again.")
     return Seeded(job, record, results, predictions, training)
 
 

@@ -62,29 +62,23 @@ def groups(numbers: Numbers) -> Figure | None:
 
 
 def trade_off(numbers: Numbers) -> Figure | None:
-    """Accuracy of every baseline against its AUROC; labels stand at the right, where they do not meet."""
+    """Accuracy of every baseline against its AUROC, with deviations over seeds; each is named where there is room."""
     keys = _keys(numbers)
     if not keys or "OOD k-NN" not in keys:
         return None
     rows = _with_values(BASELINES, numbers, [keys["all"], keys["OOD k-NN"]])
     if not rows:
         return None
-    points = np.array([[100 * float(np.mean(item)) for item in values] for _, values in rows])
-    figure, axis = _figure(7.2, 1.2 + 0.24 * len(rows))
-    axis.scatter(points[:, 0], points[:, 1], s=22, color=COLOURS["many"], zorder=3)
-    order = np.argsort(points[:, 1], kind="stable")
-    low, high = axis.get_ylim()
-    places = np.linspace(low, high, len(rows) + 2)[1:-1] if len(rows) > 1 else points[:, 1]
-    right = axis.get_xlim()[1]
-    for place, index in zip(places, order, strict=True):
-        axis.annotate(
-            rows[index][0].label, points[index], xytext=(right, place), va="center", fontsize=8, annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": GREY, "alpha": 0.6, "linewidth": 0.6, "shrinkA": 2, "shrinkB": 3},
-        )  # fmt: skip
-    axis.set_ylim(low, high)
-    axis.set_xlim(right=right)
-    axis.set_xlabel("accuracy on all classes in %")
+    figure, axis = _figure(7.2, 5.2)
+    means, spans = (
+        100 * np.array([[_spread(item)[place] for item in values] for _, values in rows]) for place in range(2)
+    )
+    axis.errorbar(*means.T, xerr=spans[:, 0], yerr=spans[:, 1], fmt="none", ecolor=GREY, elinewidth=0.8, alpha=0.35)
+    axis.scatter(*means.T, s=22, color=COLOURS["many"], zorder=3)
+    axis.margins(0.12)
+    axis.set_xlabel("accuracy on all classes in %, mean and deviation over seeds")
     axis.set_ylabel("AUROC by k-NN in %")
+    _name(figure, axis, means, [row.label for row, _ in rows])
     return figure
 
 
@@ -102,8 +96,8 @@ def kappa(numbers: Numbers) -> Figure | None:
         axis.plot(fixed, [means[place] for place in fixed], color=COLOURS[name], linewidth=1.4, alpha=0.6)
         _points(axis, [item[1][number] for item in rows], np.arange(len(rows)), COLOURS[name], name, upright=True)
     axis.set_xticks(range(len(rows)), labels)
-    axis.set_xlabel("κ in pre-training and class layer")
-    axis.set_ylabel("accuracy in %")
+    axis.set_xlabel("κ in pre-training and class layer (trainable: in pre-training, 16 in the class layer)")
+    axis.set_ylabel("accuracy in %, mean and deviation")
     axis.legend(frameon=False, labelcolor=GREY)
     return figure
 
@@ -135,13 +129,55 @@ def _figure(width: float, height: float) -> tuple[Figure, Any]:
     return figure, axis
 
 
+def _name(figure: Figure, axis: Any, points: Any, labels: Sequence[str]) -> None:
+    """Write each point's label at the nearest place that is free of points and labels, with a line where it is far."""
+    figure.draw_without_rendering()
+    transform, scale = axis.transData.transform, figure.dpi / 72
+    dots = transform(points)
+    taken = [(x - 5 * scale, y - 5 * scale, x + 5 * scale, y + 5 * scale) for x, y in dots]
+    frame = axis.get_window_extent()
+    for (x, y), point, label in sorted(zip(dots, points, labels, strict=True), key=lambda item: -item[0][1]):
+        text = axis.annotate(label, point, xytext=(0, 0), textcoords="offset points", fontsize=8, va="center")
+        box = text.get_window_extent()
+        width, height = box.width + 3 * scale, box.height
+        for distance, angle in ((far, turn) for far in range(8, 160, 4) for turn in _TURNS):
+            across, up = np.cos(angle), np.sin(angle)
+            left = x + distance * scale * across - (width if across < -0.01 else width / 2 if across < 0.01 else 0)
+            middle = y + distance * scale * up
+            place = (left, middle - height / 2, left + width, middle + height / 2)
+            inside = frame.x0 < place[0] and place[2] < frame.x1 and frame.y0 < place[1] and place[3] < frame.y1
+            if inside and not any(_meet(place, other) for other in taken):
+                break
+        taken.append(place)
+        text.set_position(((left - x) / scale, (middle - y) / scale))
+        if distance > 12:
+            end = np.clip(x, left, left + width) - x, np.clip(y, place[1], place[3]) - y
+            axis.annotate(
+                "", point, xytext=(end[0] / scale, end[1] / scale), textcoords="offset points",
+                arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.6, "shrinkA": 1, "shrinkB": 3},
+            )  # fmt: skip
+
+
+_TURNS = tuple(np.radians((45, -45, 135, -135, 90, -90, 0, 180)))
+"""Directions in which there may be room for a label, the most readable first."""
+
+
+def _meet(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether two boxes (left, bottom, right, top) share a point."""
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def _spread(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and deviation; no deviation of one value."""
+    mean, deviation = spread(values)
+    return mean, deviation or 0.0
+
+
 def _points(
     axis: Any, values: Sequence[Sequence[float]], places: Any, colour: str, label: str, upright: bool = False
 ) -> None:
     """Means with deviations over seeds, where there are several."""
-    means, deviations = zip(*(spread(item) for item in values), strict=True)
-    centres = 100 * np.asarray(means)
-    spans = 100 * np.array([value or 0.0 for value in deviations])
+    centres, spans = 100 * np.array([_spread(item) for item in values]).T
     x, y, bars = (places, centres, {"yerr": spans}) if upright else (centres, places, {"xerr": spans})
     axis.errorbar(x, y, **bars, fmt="o", markersize=4.5, color=colour, ecolor=colour, elinewidth=1, label=label)
 

@@ -59,7 +59,7 @@ def any_predictions(numbers: Numbers) -> Predictions | None:
 
 
 def score_table(rows: Sequence[Row], numbers: Numbers, shown: Sequence[Column]) -> str:
-    """Mean ± deviation over seeds; the best of a column in bold where it is told apart from the second best."""
+    """Mean ± deviation over seeds; the best of a column in bold where it is told apart from every other."""
     rows = [row for row in rows if row.run.name in numbers.measured]
     cells = {row.label: [_cell(numbers.measured[row.run.name], column) for column in shown] for row in rows}
     for place, column in enumerate(shown):
@@ -70,7 +70,7 @@ def score_table(rows: Sequence[Row], numbers: Numbers, shown: Sequence[Column]) 
 
 
 def separated_best(rows: Sequence[Row], numbers: Numbers, column: Column) -> Row | None:
-    """The best row of a column, where the interval of its lead over the second best excludes zero."""
+    """The best row of a column, where the interval of its lead over each other row is above zero."""
     means = {}
     for row in rows:
         measured = numbers.measured.get(row.run.name)
@@ -79,8 +79,9 @@ def separated_best(rows: Sequence[Row], numbers: Numbers, column: Column) -> Row
     ranked = sorted(means, key=means.__getitem__, reverse=column.higher)
     if len(ranked) < 2:
         return None
-    lead = numbers.difference(ranked[0].run, ranked[1].run, column.key)
-    return ranked[0] if lead is not None and lead.told_apart else None
+    leads = [numbers.difference(ranked[0].run, row.run, column.key) for row in ranked[1:]]
+    ahead = [lead is not None and (lead.low > 0 if column.higher else lead.high < 0) for lead in leads]
+    return ranked[0] if all(ahead) else None
 
 
 def difference_table(experiment: Experiment, numbers: Numbers, shown: Sequence[Column]) -> str:
@@ -106,17 +107,22 @@ def conclusions(experiment: Experiment, numbers: Numbers, shown: Sequence[Column
     """For every column: which rows lie above their reference, which below, and which are not told apart from it."""
     found = []
     for column in shown:
-        found_as: dict[str, list[str]] = {"higher": [], "lower": [], "not told apart": []}
+        found_as: dict[str, list[str]] = {"higher": [], "lower": [], "not told apart": [], "the same": []}
         for row in experiment.rows:
             reference = experiment.reference(row)
             gap = None if reference is None else numbers.difference(row.run, reference.run, column.key)
             if gap is not None:
-                verdict = "not told apart" if not gap.told_apart else "higher" if gap.value > 0 else "lower"
-                found_as[verdict].append(text(row.label))
+                found_as[_verdict(gap)].append(text(row.label))
         parts = [f"{verdict}: {', '.join(labels)}" for verdict, labels in found_as.items() if labels]
         if parts:
             found.append(f"- *{column.heading}* — {'; '.join(parts)}.")
     return found
+
+
+def _verdict(gap: Difference) -> str:
+    if gap.none:
+        return "the same"
+    return "not told apart" if not gap.told_apart else "higher" if gap.value > 0 else "lower"
 
 
 def expectations(experiment: Experiment, numbers: Numbers, few: Column | None) -> list[str]:
@@ -141,6 +147,7 @@ def scores(experiment: Experiment, numbers: Numbers) -> list[str]:
     blocks = [score_table(finished, numbers, shown)]
     absent = [text(row.label) for row in experiment.rows if row not in finished]
     blocks += [f"Not run yet: {', '.join(absent)}."] if absent else []
+    blocks += _incomplete(finished, numbers)
     if any(numbers.difference(row.run, other.run, next(iter(differing.values())).key) for row in finished
            if (other := experiment.reference(row)) is not None):  # fmt: skip
         blocks += [_reference_line(experiment), difference_table(experiment, numbers, list(differing.values()))]
@@ -150,6 +157,20 @@ def scores(experiment: Experiment, numbers: Numbers) -> list[str]:
                    "\n".join(expected)]  # fmt: skip
     said = conclusions(experiment, numbers, list(differing.values()))
     return [*blocks, *(["\n".join(said)] if said else [])]
+
+
+def _incomplete(rows: Sequence[Row], numbers: Numbers) -> list[str]:
+    """Which rows lack seeds that another row has: their means are not of the same seeds."""
+    seeds = {row.label: {item.job.seed for item in numbers.measured[row.run.name].seeds} for row in rows}
+    everyone = set().union(*seeds.values())
+    short = [f"{text(label)} ({', '.join(map(str, sorted(own)))})" for label, own in seeds.items() if own != everyone]
+    if not short:
+        return []
+    return [
+        f"Not yet run with each of the seeds {', '.join(map(str, sorted(everyone)))}, but only with those in brackets: "
+        f"{', '.join(short)}. Differences are of the seeds that both rows have; with one seed their intervals are over "
+        "test images alone."
+    ]
 
 
 def _reference_line(experiment: Experiment) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,43 @@ def test_the_best_is_bold_where_it_is_told_apart(finished: tuple[Path, list[Job]
     assert best is rows["Balanced softmax"]
     assert separated_best([rows["CE"], rows["Focal"]], numbers, few) is None
     assert separated_best([rows["CE"]], numbers, few) is None
+    worst = replace(few, higher=False)  # the lowest is CE or focal, which are not told apart
+    assert separated_best([rows["CE"], rows["Balanced softmax"]], numbers, worst) is rows["CE"]
+    assert separated_best([rows["Balanced softmax"], rows["CE"], rows["Focal"]], numbers, worst) is None
     assert re.search(r"\| Balanced softmax \| \*\*", score_table(list(rows.values()), numbers, [few]))
+
+
+def test_features_that_are_the_same_are_said_to_be(tmp_path: Path) -> None:
+    jobs = jobs_of([CE, FOCAL], SEEDS, setting(tmp_path))
+    for job in jobs:
+        finish(job, drawn(CE.recipe, job.seed))
+    text = page(tmp_path, jobs, read_numbers(jobs, 50), EXPERIMENTS, [])
+    assert "- *OOD k-NN* — the same: Focal." in text
+
+
+def test_a_mean_of_other_seeds_is_never_bold_by_them(tmp_path: Path) -> None:
+    """The one with the better mean is worse where both have a seed."""
+    jobs = jobs_of([CE, FOCAL], (0, 1), setting(tmp_path))
+    for job in jobs:
+        predictions = drawn(job.run.recipe, job.seed)
+        if (job.run, job.seed) == (CE, 0):
+            predictions = better(predictions, few_classes(), 0.35, 1)
+        if (job.run, job.seed) == (FOCAL, 1):
+            predictions = better(predictions, few_classes(), 1.0, 1)
+        if (job.run, job.seed) != (CE, 1):
+            finish(job, predictions)
+    numbers = read_numbers(jobs, 100)
+    predictions = any_predictions(numbers)
+    assert predictions is not None
+    few = headline(predictions)["few"]
+    lead = numbers.difference(FOCAL, CE, few.key)
+    assert lead is not None
+    assert lead.high < 0
+    assert np.mean(numbers.measured[FOCAL.name].values(few.key)) > np.mean(numbers.measured[CE.name].values(few.key))
+    rows = [row for row in BASELINES.rows if row.run in (CE, FOCAL)]
+    assert separated_best(rows, numbers, few) is None
+    text = " ".join(page(tmp_path, jobs, numbers, EXPERIMENTS, []).split())
+    assert "Not yet run with each of the seeds 0, 1, but only with those in brackets: CE (0)." in text
 
 
 def test_a_page_of_part_of_the_runs_names_the_others(finished: tuple[Path, list[Job], Numbers]) -> None:
@@ -143,22 +180,45 @@ def test_predictions_that_were_changed_are_refused(tmp_path: Path) -> None:
         read_numbers([job])
 
 
-def test_a_deviation_over_seeds_is_that_of_a_mean() -> None:
-    """Without images to resample, the interval is that of the mean of three seeds: s / sqrt(3)."""
+def test_a_checkpoint_that_was_trained_anew_is_refused(tmp_path: Path) -> None:
+    job = Job(CE, 0, setting(tmp_path))
+    finish(job, drawn("tiny-ce", 0))
+    path = job.checkpoint / "training.json"
+    path.write_text(path.read_text(encoding="utf-8").replace('"weights": "0', '"weights": "1'), encoding="utf-8")
+    with pytest.raises(DataError, match="not the one that was evaluated"):
+        read_numbers([job])
+
+
+def test_an_interval_over_seeds_alone_is_that_of_student() -> None:
+    from scipy.stats import t
+
     values = np.array([0.1, 0.2, 0.6])
-    many = over_seeds(values.tolist(), np.repeat(values[:, None], 20_000, axis=1))
-    assert many.value == pytest.approx(0.3)
-    # Two of three are drawn, each weighing 3/2: the six sums have a known distribution, whose ends these are.
-    assert many.low == pytest.approx(0.1)
-    assert many.high == pytest.approx(0.6)
-    generator = np.random.default_rng(0)
-    wide = generator.normal(0, 1, 400)
-    found = over_seeds(wide.tolist(), np.repeat(wide[:, None], 4000, axis=1))
-    half = 1.96 * wide.std(ddof=1) / 20
-    assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.05)
-    one = over_seeds([0.2], np.array([[0.1, 0.2, 0.3]]))
-    assert one.value == 0.2
-    assert 0.1 <= one.low <= one.high <= 0.3
+    found = over_seeds(values.tolist(), np.repeat(values[:, None], 50, axis=1))
+    low, high = t.interval(0.95, 2, loc=values.mean(), scale=values.std(ddof=1) / 3**0.5)
+    assert (found.value, found.low, found.high) == pytest.approx((0.3, low, high))
+    assert not found.told_apart
+    assert low < 0  # though all three are above it
+
+
+def test_an_interval_over_images_alone_is_that_of_the_resamples() -> None:
+    images = np.random.default_rng(0).normal(0.2, 0.03, 20_000)
+    for seeds in (1, 3):
+        found = over_seeds([0.2] * seeds, np.repeat(images[None], seeds, axis=0))
+        low, high = np.percentile(images, [2.5, 97.5])
+        assert (found.low, found.high) == pytest.approx((low, high), abs=0.001)
+        assert found.told_apart
+    assert over_seeds([0.0, 0.0], np.zeros((2, 50))).none
+
+
+@pytest.mark.parametrize("of_seeds", [0.2, 1.0, 5.0])
+def test_an_interval_over_seeds_and_images_holds_the_truth_as_often_as_it_says(of_seeds: float) -> None:
+    """Three seeds that share an error of the test images, whose deviation is 1."""
+    random = np.random.default_rng(3)
+    images, seeds = random.normal(0, 1, 2000), random.normal(0, of_seeds, (2000, 3))
+    resampled = random.normal(0, 1, 200)
+    found = [over_seeds((seed + image).tolist(), (seed + image)[:, None] + resampled)
+             for image, seed in zip(images, seeds, strict=True)]  # fmt: skip
+    assert np.mean([item.low <= 0 <= item.high for item in found]) == pytest.approx(0.95, abs=0.03)
 
 
 def test_differences_over_classes_pair_seeds_and_leave_out_what_is_unknown() -> None:
