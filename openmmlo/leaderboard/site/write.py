@@ -90,22 +90,31 @@ def write_site(board: Board, out: Path, progress: Progress | None = None) -> Sit
 
 
 def with_findings(tables: Iterable[Table], findings: Iterable[Finding]) -> list[Table]:
-    """The tables, with what the linter says of their reported rows beside the remarks on them."""
-    found: dict[tuple[str, str], list[str]] = defaultdict(list)
+    """The tables, with what the linter says of their reported rows beside the remarks on them that do not say it."""
+    found: dict[tuple[str, str], list[Finding]] = defaultdict(list)
     for item in findings:
-        found[item.benchmark, item.entry].append(f"Linter: {item.text}")
-    return [
-        replace(
-            table,
-            rows=tuple(
-                replace(row, remarks=(*row.remarks, *found[row.benchmark, row.entry]))
-                if row.mark == "reported" and (row.benchmark, row.entry) in found
-                else row
-                for row in table.rows
-            ),
-        )
-        for table in tables
-    ]
+        found[item.benchmark, item.entry].append(item)
+
+    def remarked(row: Row, table: Table) -> Row:
+        own = found.get((row.benchmark, row.entry), []) if row.mark == "reported" else []
+        said = [f"Linter: {item.text}" for item in own if not _is_said(item, row, table)]
+        return replace(row, remarks=(*row.remarks, *said)) if said else row
+
+    return [replace(table, rows=tuple(remarked(row, table) for row in table.rows)) for table in tables]
+
+
+def _is_said(item: Finding, row: Row, table: Table) -> bool:
+    """Whether a remark on the row gives the residual, or names the training set that it has and the one it should."""
+    if item.residual is not None:
+        return any(f"({item.residual:+.2f})" in text for text in row.remarks)
+    (train,) = table.benchmark.with_role("train")
+    both = _words(f"{row.setting.training_set} {train.source}")
+    return item.rule == "training-set" and any(both <= _words(text) for text in row.remarks)
+
+
+def _words(text: str) -> set[str]:
+    """Words as data sets are called: CIFAR-100 is cifar100."""
+    return set(re.findall(r"\w+", text.lower().replace("-", "")))
 
 
 def _files(tables: Sequence[Table], entries: Mapping[str, Entry]) -> Iterator[tuple[str, bytes]]:

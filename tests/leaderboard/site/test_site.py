@@ -20,9 +20,12 @@ from read_pages import Page
 
 from openmmlo.errors import DataError
 from openmmlo.leaderboard.board import Board
+from openmmlo.leaderboard.lint import lint_reported
+from openmmlo.leaderboard.reported import read_tables
 from openmmlo.leaderboard.rows import tables_of
 from openmmlo.leaderboard.site import write_site
 from openmmlo.leaderboard.site.downloads import csv_of, safe_cell
+from openmmlo.leaderboard.site.write import with_findings
 
 HOSTILE = (
     "</script><img src=x onerror=alert(1)>",
@@ -220,6 +223,29 @@ def test_reported_rows_stand_apart_with_their_remarks(site: Path) -> None:
     assert "Linter: " in page.text("remarks")  # 61.6, 46.6 and 29.6 do not recombine to 49.6
     assert "seeds" not in page.data["columns"]
     assert 'href="#remark-table-1-crt-from-scratch" aria-label="2 remarks on cRT"' in text
+
+
+def test_what_the_linter_finds_stands_beside_a_row_once(tmp_path: Path) -> None:
+    """Of the real tables, whose remarks give the arithmetic already; without them the linter's words stand there."""
+    paper = Path(__file__).parents[3] / "leaderboard" / "reported"
+    tables = read_tables({path.stem: json.loads(path.read_bytes()) for path in paper.iterdir()})
+    bare = [replace(table, rows=tuple(replace(row, remarks=()) for row in table.rows)) for table in tables]
+    rows = {
+        (row.benchmark, row.entry): row.remarks
+        for table in with_findings(tables_of([], tables), lint_reported(tables))
+        for row in table.rows
+    }
+    told = {
+        (row.benchmark, row.entry): row.remarks
+        for table in with_findings(tables_of([], bare), lint_reported(bare))
+        for row in table.rows
+    }
+    assert not [text for remarks in rows.values() for text in remarks if text.startswith("Linter: ")]
+    found = [(key, text) for key, remarks in told.items() for text in remarks]
+    assert sum("shot groups give" in text for _, text in found) == 9
+    assert sum("Learned from" in text for _, text in found) == 12
+    for key, text in found:
+        assert rows[key], (key, text)
 
 
 @pytest.mark.parametrize("kind", ["csv", "json", "bib"])
