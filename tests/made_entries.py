@@ -41,14 +41,15 @@ def block(
             }
         },
         "ood": {
-            "near-ood": {
+            f"{group}-ood": {
                 "rows": 750,
-                "group": "near",
+                "group": group,
                 "detectors": {
                     name: {"auroc": 0.5 + mean / 2, "fpr95_id_positive": 1 - mean, "fpr95_ood_positive": 1 - mean / 2}
                     for name in ("energy", "knn")
                 },
             }
+            for group in ("near", "far")
         },
         "ood_groups": {"all": {"knn": {"auroc": 0.5 + mean / 2, "fpr95_id_positive": 1 - mean}}},
         "open_set": {},

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from openmmlo.evaluate.benchmark import Benchmark, load_benchmark
+from openmmlo.evaluate.score import ood_groups
 from openmmlo.leaderboard.columns import Column, columns, reported_column, reported_key
 from openmmlo.leaderboard.ranks import Value, over_seeds, ranks
 from openmmlo.leaderboard.reported import ReportedRow, ReportedTable, read_tables
@@ -137,7 +138,10 @@ def _marked(entry: Entry, mark: Mark, benchmark: Benchmark, known: Iterable[Colu
     """The row of a re-scored or reproduced entry: a metric that a seed lacks has no value."""
     submission = entry.submission
     values = {}
+    partial = _partial_means(mark, benchmark)
     for column in known:
+        if any(column.key.startswith(f"ood_groups.{group}.") for group in partial):
+            continue
         over = [run.scored[column.key] for run in mark.runs if column.key in run.scored]
         if over and len(over) == len(mark.runs):
             values[column.key] = over_seeds(over)
@@ -150,6 +154,13 @@ def _marked(entry: Entry, mark: Mark, benchmark: Benchmark, known: Iterable[Colu
             f"Learned from {submission.setting.training_set}, not this benchmark's training set: not ranked."
         )
         protocol = None
+    lacking = list(dict.fromkeys(name for names in partial.values() for name in names))
+    if lacking:
+        remarks.append(f"Not evaluated on {', '.join(lacking)}: it has no mean over the sets that this is one of.")
+    again = [item.seed for item in mark.reproductions]
+    if again and len(again) < len(mark.runs):
+        which = f"seed{'' if len(again) == 1 else 's'} {', '.join(map(str, again))}"
+        remarks.append(f"Reproduced: {which} of {len(mark.runs)} seeds; the others are re-scored.")
     unpinned = sorted({name for run in mark.runs for name in run.unpinned})
     if unpinned:
         remarks.append(f"The lists of {', '.join(unpinned)} are not pinned: no hash shows that these were its images.")
@@ -170,6 +181,19 @@ def _marked(entry: Entry, mark: Mark, benchmark: Benchmark, known: Iterable[Colu
         date=submission.date,
         digest=entry.digest,
     )
+
+
+def _partial_means(mark: Mark, benchmark: Benchmark) -> dict[str, list[str]]:
+    """Group of OOD sets -> those of its sets that a seed was not evaluated on, where there are such.
+
+    Scoring gives the mean over the sets that are there: without the hardest one it would be better, in one column.
+    """
+    outside = [(item.name, item.group) for item in benchmark.with_role("ood")]
+    found = {
+        group: [name for name in names if not all(run.scored.get(f"ood.{name}.rows") for run in mark.runs)]
+        for group, names in ood_groups(outside)
+    }
+    return {group: names for group, names in found.items() if names}
 
 
 def _reported(table: ReportedTable, row: ReportedRow, benchmark: Benchmark) -> Row:

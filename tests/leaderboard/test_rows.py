@@ -13,6 +13,7 @@ from made_entries import SETTING, block, made, written
 from scipy import stats
 
 from openmmlo.leaderboard.board import Board
+from openmmlo.leaderboard.marks import Reproduction
 from openmmlo.leaderboard.reported import read_tables
 from openmmlo.leaderboard.rows import Row, Table, tables, tables_of
 
@@ -70,6 +71,37 @@ def test_a_metric_that_one_seed_lacks_has_no_value() -> None:
     assert "classification.test.false_head_rate" not in row(found, "ce").values
     assert "classification.test.false_head_rate" in row(found, "crt").values
     assert "classification.test.harmonic_mean" not in {column.key for column in found.columns}
+
+
+def test_without_one_of_the_ood_sets_there_is_no_mean_over_them() -> None:
+    """Whoever leaves out the hardest set does not stand before who was evaluated on all."""
+    lacking = copy.deepcopy(block(0.8, 0.6, 0.3))
+    del lacking["ood"]["near-ood"]
+    lacking["ood_groups"] = {
+        "all": lacking["ood"]["far-ood"]["detectors"],
+        "far": lacking["ood"]["far-ood"]["detectors"],
+    }
+    found = table(made("far-alone", [lacking] * 3), made("one-seed", [block(0.8, 0.6, 0.3), lacking]),
+                  made("whole", [block(0.7, 0.5, 0.2)] * 3))  # fmt: skip
+    mean, far = "ood_groups.all.knn.auroc", "ood.far-ood.detectors.knn.auroc"
+    assert {item.entry for item in found.rows if mean in item.values} == {"whole"}
+    assert {item.entry for item in found.rows if far in item.values} == {"whole", "far-alone", "one-seed"}
+    assert "ood_groups.far.knn.auroc" in row(found, "far-alone").values
+    for name in ("far-alone", "one-seed"):
+        said = "Not evaluated on near-ood: it has no mean over the sets that this is one of."
+        assert said in row(found, name).remarks
+    assert not row(found, "whole").remarks
+
+
+def test_a_row_of_which_one_seed_was_reproduced_says_which() -> None:
+    entry = made("crt", [block(0.8, 0.6, few) for few in (0.3, 0.4, 0.5)])
+    assert entry.mark is not None
+    again = tuple(Reproduction(seed, "c" * 64, 1.0, 0.0, ALL, "0.1.0", "cpu", "2026-11-25") for seed in range(3))
+    one = replace(entry, mark=replace(entry.mark, mark="reproduced", reproductions=again[1:2]))
+    every = replace(entry, mark=replace(entry.mark, mark="reproduced", reproductions=again))
+    said = "Reproduced: seed 1 of 3 seeds; the others are re-scored."
+    assert row(table(one), "crt").remarks == (said,)
+    assert row(table(every), "crt").remarks == ()
 
 
 def test_the_first_columns_are_accuracies_and_fixed_detectors_whatever_is_best() -> None:
