@@ -87,7 +87,8 @@ def page(
     out: Path, jobs: Sequence[Job], numbers: Numbers, experiments: Sequence[Experiment], drawn: Sequence[str]
 ) -> str:
     """The page as Markdown."""
-    blocks = ["# Experiments", _HEAD, *_what(out, jobs, numbers), "## Budget", TUNING, spent(jobs), departures(jobs)]
+    blocks = ["# Experiments", _HEAD, *_what(out, jobs, numbers), "## Budget"]
+    blocks += [*_paragraphs(TUNING), spent(jobs), departures(jobs)]
     for experiment in experiments:
         blocks += [f"## {experiment.title}", experiment.question]
         found = _LAYOUTS[experiment.layout](experiment, numbers)
@@ -96,6 +97,11 @@ def page(
         blocks += experiment.remarks
     blocks += [*_detectors(experiments, numbers), "## Where each number comes from", *_origin(numbers)]
     return "\n\n".join(map(_wrapped, blocks)) + "\n"
+
+
+def _paragraphs(prose: str) -> list[str]:
+    """Blocks of a text, a line each paragraph and each item of a list."""
+    return [block.replace("\n- ", "\0").replace("\n", " ").replace("\0", "\n- ") for block in prose.split("\n\n")]
 
 
 def _wrapped(block: str) -> str:

@@ -148,6 +148,17 @@ def test_a_page_of_part_of_the_runs_names_the_others(finished: tuple[Path, list[
     assert "Not run yet." in text.split("## Table 6")[1]
 
 
+def test_recipes_differ_in_what_the_page_says(finished: tuple[Path, list[Job], Numbers]) -> None:
+    out, jobs, numbers = finished
+    budget = page(out, jobs, numbers, EXPERIMENTS, []).split("## Budget")[1].split("## The baselines")[0]
+    differing = budget.split("| run | differs from | in |")[1]
+    assert cells(differing, "`finetune/tiny-focal`") == ["`finetune/tiny-ce`", r"loss: focal; loss\_options: gamma 2"]
+    assert cells(differing, "`finetune/tiny-cosine-thp`")[1] == "starts from pretrain/tiny-cosine"
+    assert "nothing" not in differing
+    assert "\n- LDAM-DRW: " in budget
+    assert cells(budget, "`finetune/tiny-crt`")[:2] == ["finetune/tiny-ce", "4"]
+
+
 def test_every_number_has_its_origin(finished: tuple[Path, list[Job], Numbers]) -> None:
     out, jobs, numbers = finished
     origin = page(out, jobs, numbers, EXPERIMENTS, []).split("## Where each number comes from")[1]
