@@ -146,7 +146,7 @@ def _marked(entry: Entry, mark: Mark, benchmark: Benchmark, known: Iterable[Colu
         if over and len(over) == len(mark.runs):
             values[column.key] = over_seeds(over)
     protocol: str | None = f"{benchmark.name}, version {submission.benchmark_version}"
-    remarks = [] if submission.note is None else [f"The authors: {submission.note}"]
+    remarks = [] if submission.note is None else [said_by_authors(submission.note)]
     if len(mark.runs) < 2:
         remarks.append("One seed: its numbers have no interval, and chance may have moved them.")
     if not same_training_set(submission.setting.training_set, benchmark):
@@ -181,6 +181,11 @@ def _marked(entry: Entry, mark: Mark, benchmark: Benchmark, known: Iterable[Colu
         date=submission.date,
         digest=entry.digest,
     )
+
+
+def said_by_authors(note: str | None) -> str:
+    """The remark that a submission's note is."""
+    return f"The authors: {note}"
 
 
 def _partial_means(mark: Mark, benchmark: Benchmark) -> dict[str, list[str]]:

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from openmmlo.leaderboard.board import Entry
 from openmmlo.leaderboard.columns import Column
 from openmmlo.leaderboard.methods import METHODS
-from openmmlo.leaderboard.rows import Row, Table
+from openmmlo.leaderboard.rows import Row, Table, said_by_authors
 from openmmlo.leaderboard.site.downloads import bibtex_of_row
 from openmmlo.leaderboard.site.marks import MEANING
 from openmmlo.leaderboard.site.plots import strip_path
@@ -56,7 +56,10 @@ def entry_view(
         "blocks": blocks_of(entry),
         "origin": {"tables": origin_of(entry), "mark": _of_mark(entry)},
         "commands": commands_of(entry),
-        "warnings": [*row.remarks, *_warnings(submission.runs)],
+        "warnings": [
+            *(text for text in row.remarks if text != said_by_authors(submission.note)),  # it stands above
+            *_warnings(submission.runs),
+        ],
         "method": METHODS.get(row.method or ""),
         "bibtex": bibtex_of_row(row, submission.authors),
     }  # fmt: skip

@@ -181,9 +181,14 @@ def _index_view(tables: Sequence[Table]) -> dict[str, Any]:
 
 
 def _best(table: Table) -> dict[str, Any] | None:
-    """The first row scored here, else the first reported one, by the column that gives the order."""
+    """The first ranked row scored here, else the first reported one, by the column that gives the order.
+
+    A row that is not ranked learned from another training set: it is the best of nothing.
+    """
     key = first(table)
-    rows = sorted((row for row in table.rows if key in row.values), key=lambda row: row.mark == "reported")
+    rows = sorted(
+        (row for row in table.rows if key in row.values), key=lambda row: (row.protocol is None, row.mark == "reported")
+    )
     if not rows:
         return None
     row = rows[0]
