@@ -97,15 +97,19 @@ def _history(rows: Sequence[Row], top1: str) -> dict[str, Any]:
     # Where rows were scored here the axis is theirs; what papers reported before is there as its best.
     own = [day for row, day in zip(rows, days, strict=True) if day is not None and row.mark != "reported"]
     points: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
+    ranked: dict[bool, list[tuple[float, float]]] = {True: [], False: []}  # others learned from other training sets
     for row, day in zip(rows, days, strict=True):
         if day is not None and top1 in row.values:
-            points[row.mark == "reported"].append((max(day, min(own, default=day)), row.values[top1].mean))
+            point = (max(day, min(own, default=day)), row.values[top1].mean)
+            points[row.mark == "reported"].append(point)
+            if row.protocol is not None:
+                ranked[row.mark == "reported"].append(point)
     days = [day if day is None or not own or day >= min(own) else None for day in days]
-    steps = [step for step in (best_so_far(points[True], "told"), best_so_far(points[False])) if step]
+    steps = [step for step in (best_so_far(ranked[True], "told"), best_so_far(ranked[False])) if step]
     every = [*points[True], *points[False]]
     chart = over_time((day for day, _ in every), (value for _, value in every), "top-1 accuracy, %", steps)
-    legend = [("best", "best scored here")] if points[False] else []
-    if points[True]:
+    legend = [("best", "best scored here")] if ranked[False] else []
+    if ranked[True]:
         legend += [("told", "best reported, by year of the method")]
     return {
         "id": "history",

@@ -323,13 +323,15 @@ def test_entries_called_as_a_part_of_the_page(tmp_path: Path) -> None:
 
 
 def test_the_best_of_a_benchmark_is_one_that_is_ranked(tmp_path: Path) -> None:
-    more = submission(entry="more", name="More images", skill=4.0)
+    more = submission(entry="more", name="More images", date="2026-11-20", skill=4.0)
     more = replace(more, note="Trained longer.", setting=replace(more.setting, training_set="imagenet"))
     site = write_site(board_of(tmp_path / "board", [more, submission()], reported=False), tmp_path / "site").folder
     found = pages(site)
     assert [key for key, _ in rows_of(found["benchmarks/miniature.html"])] == ["more", "focal"]
     assert "Focal loss" in found["index.html"].text("benchmarks")
     assert "More images" not in found["index.html"].text("benchmarks")
+    (line,) = re.findall(r'class="c-best" d="M ([^"]+)"', (site / "benchmarks/miniature.html").read_text("utf-8"))
+    assert len({place.split()[-1] for place in line.split(" L ")}) == 1  # it goes on level at the ranked row's
     own = (site / "entries/miniature/more.html").read_text(encoding="utf-8")
     assert own.count("Trained longer.") == 1  # a note is no remark beside itself
 
