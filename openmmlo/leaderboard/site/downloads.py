@@ -12,7 +12,9 @@ from typing import Any
 from openmmlo.leaderboard.methods import METHODS
 from openmmlo.leaderboard.rows import Row, Table
 
-_FORMULA = re.compile(r"^[\s\ufeff\u200b-\u200f\u2060-\u2064]*[=+\-@\t\r\uff0b\uff0d\uff1d\uff20\u2212]")
+_FORMULA = re.compile(r"(^|;)([\s\"\ufeff\u200b-\u200f\u2060-\u2064]*[=+\-@\t\r\uff0b\uff0d\uff1d\uff20\u2212])")
+"""At the start of a cell, or behind a semicolon: where numbers have decimal commas, spreadsheets part cells there."""
+
 _SPECIAL = {"\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "%": r"\%", "#": r"\#",
             "_": r"\_", "^": r"\^{}", "~": r"\~{}"}  # fmt: skip
 
@@ -26,7 +28,7 @@ _TEXTS = (
 def safe_cell(text: str) -> str:
     """Text that no spreadsheet takes for a formula: what would be one begins with an apostrophe."""
     flat = " ".join(text.split("\n")).replace("\r", " ").replace("\t", " ")
-    return f"'{flat}" if _FORMULA.match(flat) else flat
+    return _FORMULA.sub(r"\1'\2", flat)
 
 
 def csv_of(tables: Sequence[Table]) -> bytes:

@@ -274,6 +274,8 @@ def test_no_cell_is_a_formula(tmp_path: Path) -> None:
     names = ["=HYPERLINK(1)", "+1+1", "-2", "@SUM(A1)", " =1", "\u200b=1", "\uff1d1", "KNN+", "a=b"]
     assert [safe_cell(name) for name in names] == [*(f"'{name}" for name in names[:7]), "KNN+", "a=b"]
     assert safe_cell("a\n=1\t+2\r@3") == "a =1 +2 @3"
+    # A file of commas that is opened where semicolons part cells.
+    assert safe_cell('a;=1+1; @b;"=2";c;-3;d') == "a;'=1+1;' @b;'\"=2\";c;'-3;d"
     # Neither a submission nor a reported table may hold such text; a download does not rely on that.
     (found,) = tables_of(board_of(tmp_path / "board", submissions(2), reported=False).entries(), ())
     rows = [
