@@ -29,6 +29,7 @@ Nor is all else as published:
 - τ-norm chooses τ on held-out images, as its authors do; but theirs are of balanced classes, and these are a twentieth
   of each class: 6 of 275 are of few-shot classes. Its τ is hardly more than a guess.
 - SupCon is classified by class means; its authors train a linear layer.
+- CIDER's prototypes begin as the first image of each class, its authors' as class means.
 
 Cosine and T-hp both have a learned scale, in pre-training and in the class layer, and equal budgets; the pre-training's
 was chosen by two runs of T-hp with seed 0. A trainable κ is learned in pre-training; its class layer keeps 16."""

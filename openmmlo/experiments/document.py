@@ -18,7 +18,7 @@ from openmmlo.experiments.plan import EXPERIMENTS, Experiment, Layout, runs_of
 from openmmlo.experiments.plots import pictures
 from openmmlo.experiments.run import data_folder, setting
 from openmmlo.experiments.sessions import sessions
-from openmmlo.experiments.tables import any_predictions, columns, score_table, scores
+from openmmlo.experiments.tables import any_predictions, cautions, columns, score_table, scores, sweep_table
 from openmmlo.markdown import table, text
 from openmmlo.writing import write_aside
 
@@ -167,14 +167,19 @@ def _by_run(names: Sequence[str]) -> list[str]:
 
 
 def _detectors(experiments: Sequence[Experiment], numbers: Numbers) -> list[str]:
-    """AUROC by every detector, for the first experiment."""
+    """AUROC by every detector, for the first experiment; what is to be kept in mind; k-NN by its k."""
     predictions = any_predictions(numbers)
     if predictions is None:
         return []
     shown = [item for item in columns(predictions, DETECTORS) if item.key[2:]]
     if not shown:
         return []
-    return ["## OOD detection by detector", score_table(experiments[0].rows, numbers, shown)]
+    rows = experiments[0].rows
+    blocks = ["## OOD detection by detector", score_table(rows, numbers, shown)]
+    said = cautions(numbers)
+    blocks += ["\n".join(f"- {text(one)}" for one in said)] if said else []
+    sweep = sweep_table(rows, numbers)
+    return blocks + (["k-NN by which neighbour is looked at, AUROC:", sweep] if sweep else [])
 
 
 def _origin(numbers: Numbers) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,6 +67,36 @@ def score_table(rows: Sequence[Row], numbers: Numbers, shown: Sequence[Column]) 
         if best is not None:
             cells[best.label][place] = f"**{cells[best.label][place]}**"
     return table(("%", *(item.heading for item in shown)), [(text(row.label), *cells[row.label]) for row in rows])
+
+
+def sweep_table(rows: Sequence[Row], numbers: Numbers) -> str | None:
+    """AUROC by k-NN over the number of the neighbour, the mean over the OOD sets; None where nothing has a sweep."""
+    sweeps: dict[str, list[Mapping[str, Mapping[str, Any]]]] = {}
+    for row in rows:
+        seeds = numbers.measured[row.run.name].seeds if row.run.name in numbers.measured else ()
+        found = [item.results["images"].get("measured", {}).get("k_sweep", {}).get("knn") for item in seeds]
+        if found and all(found):
+            sweeps[row.label] = found
+    everything = [sweep for found in sweeps.values() for sweep in found]
+    if not everything:
+        return None
+    shown = [k for k in everything[0] if all(k in sweep for sweep in everything)]
+
+    def cell(label: str, k: str) -> str:
+        return percent([float(np.mean([item["auroc"] for item in sweep[k].values()])) for sweep in sweeps[label]])
+
+    return table(("%", *(f"k = {k}" for k in shown)),
+                 [(text(label), *(cell(label, k) for k in shown)) for label in sweeps])  # fmt: skip
+
+
+def cautions(numbers: Numbers) -> list[str]:
+    """What the evaluations say of their detectors, each once."""
+    found: dict[str, None] = {}
+    for own in numbers.measured.values():
+        for item in own.seeds:
+            said = item.results.get("images", {}).get("protocol", {}).get("cautions", {})
+            found |= dict.fromkeys(f"{DETECTOR.get(name, name)}: {one}" for name, all_ in said.items() for one in all_)
+    return list(found)
 
 
 def separated_best(rows: Sequence[Row], numbers: Numbers, column: Column) -> Row | None:

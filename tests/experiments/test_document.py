@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
@@ -104,6 +105,23 @@ def test_the_best_is_bold_where_it_is_told_apart(finished: tuple[Path, list[Job]
     assert separated_best([rows["CE"], rows["Balanced softmax"]], numbers, worst) is rows["CE"]
     assert separated_best([rows["Balanced softmax"], rows["CE"], rows["Focal"]], numbers, worst) is None
     assert re.search(r"\| Balanced softmax \| \*\*", score_table(list(rows.values()), numbers, [few]))
+
+
+def test_neighbours_and_cautions_are_those_of_the_results(tmp_path: Path) -> None:
+    jobs = jobs_of([CE, FOCAL], (0, 1), setting(tmp_path))
+    for job in jobs:
+        finish(job, drawn(job.run.recipe, job.seed))
+        path = job.results / "images" / "result.json"
+        result = json.loads(path.read_text(encoding="utf-8"))
+        sweep = {str(k): {"near-ood": {"auroc": 0.6}, "far-ood": {"auroc": 0.6 + job.seed / k}} for k in (1, 5)}
+        result["measured"] = {"k_sweep": {"knn": sweep}}
+        result["protocol"] = {"cautions": {"knn": ["k = 50 is more than some have"]}}
+        path.write_text(json.dumps(result), encoding="utf-8")
+    found = page(tmp_path, jobs, read_numbers(jobs, 50), EXPERIMENTS, []).split("## OOD detection by detector")[1]
+    assert found.count("- k-NN: k = 50 is more than some have") == 1
+    sweep = found.split("k-NN by which neighbour")[1]
+    assert cells(sweep, "%") == ["k = 1", "k = 5"]
+    assert cells(sweep, "Focal") == ["85.0 ± 35.4", "65.0 ± 7.1"]
 
 
 def test_features_that_are_the_same_are_said_to_be(tmp_path: Path) -> None:
