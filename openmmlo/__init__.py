@@ -1,7 +1,7 @@
 """openmmlo: build, benchmark and compare for long-tailed and open-world vision-language learning.
 
-Rooms, in the order data moves: sources, building, data, models, evaluate. Names below load on first use, so
-``import openmmlo`` is cheap.
+Rooms, in the order data moves: sources, building, data, models, train, evaluate, leaderboard. Names below load on
+first use, so ``import openmmlo`` is cheap.
 """
 
 from __future__ import annotations
@@ -22,12 +22,19 @@ if TYPE_CHECKING:
     from openmmlo.evaluate.benchmark import load_benchmark
     from openmmlo.evaluate.compare import compare
     from openmmlo.evaluate.score import score_file
+    from openmmlo.leaderboard.board import Board, open_board
+    from openmmlo.leaderboard.reproduce import reproduce
+    from openmmlo.leaderboard.rescore import rescore
+    from openmmlo.leaderboard.site import write_site
+    from openmmlo.leaderboard.submit import About, submit
     from openmmlo.models import open_model
     from openmmlo.sources import check, open_source
 
 __version__ = "0.1.0"
 
 _WHERE = {
+    "About": "openmmlo.leaderboard.submit:About",
+    "Board": "openmmlo.leaderboard.board:Board",
     "BuildConfig": "openmmlo.building:BuildConfig",
     "BuildResult": "openmmlo.building:BuildResult",
     "BuiltDataset": "openmmlo.data:BuiltDataset",
@@ -43,6 +50,7 @@ _WHERE = {
     "load_benchmark": "openmmlo.evaluate.benchmark:load_benchmark",
     "make_lexicon": "openmmlo.building.masking:make_lexicon",
     "measure": "openmmlo.building.measures.measure:measure",
+    "open_board": "openmmlo.leaderboard.board:open_board",
     "open_dataset": "openmmlo.data:open_dataset",
     "open_model": "openmmlo.models:open_model",
     "open_source": "openmmlo.sources:open_source",
@@ -51,13 +59,19 @@ _WHERE = {
     "push": "openmmlo.building.publishing.push:push",
     "quality": "openmmlo.building.measures.measure:quality",
     "report": "openmmlo.building.measures.measure:report",
+    "reproduce": "openmmlo.leaderboard.reproduce:reproduce",
+    "rescore": "openmmlo.leaderboard.rescore:rescore",
     "score_file": "openmmlo.evaluate.score:score_file",
     "set_up_wordnet": "openmmlo.building.wordnet:set_up",
     "stats": "openmmlo.building.measures.measure:stats",
+    "submit": "openmmlo.leaderboard.submit:submit",
     "verify": "openmmlo.building.publishing.verification:verify",
+    "write_site": "openmmlo.leaderboard.site:write_site",
 }
 
 __all__ = [
+    "About",
+    "Board",
     "BuildConfig",
     "BuildResult",
     "BuiltDataset",
@@ -74,6 +88,7 @@ __all__ = [
     "load_benchmark",
     "make_lexicon",
     "measure",
+    "open_board",
     "open_dataset",
     "open_model",
     "open_source",
@@ -82,10 +97,14 @@ __all__ = [
     "push",
     "quality",
     "report",
+    "reproduce",
+    "rescore",
     "score_file",
     "set_up_wordnet",
     "stats",
+    "submit",
     "verify",
+    "write_site",
 ]
 
 
