@@ -61,14 +61,16 @@ def show_status(found: Status) -> None:
     rows = [("run", "finished", "missing", "time")]
     for item in found.runs:
         finished, missing = (" ".join(map(str, seeds)) or "-" for seeds in (item.finished, item.missing))
-        rows.append((item.run, finished, missing, duration(item.seconds)))
+        rows.append((item.run, finished, missing, duration(item.seconds) if item.finished else "-"))
     show_grid(rows)
     done = sum(len(item.finished) for item in found.runs)
     total = done + sum(len(item.missing) for item in found.runs)
-    took = f"{len(found.sessions)} sessions took {duration(found.wall)} in all"
+    number = len(found.sessions)
+    took = f"{number} session{'' if number == 1 else 's'} took {duration(found.wall)} in all"
     typer.echo(f"{done} of {total} runs are finished; {took}.")
-    if done < total and found.left is not None:
-        typer.echo(f"The others will take about {duration(found.left)} of one worker.")
+    if done < total:
+        left = "is not known before one of each kind is finished" if found.left is None else duration(found.left)
+        typer.echo(f"What the others will take of one worker: {left}.")
     for name in found.failed:
         typer.echo(f"Failed in the last session: {name}")
 

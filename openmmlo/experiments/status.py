@@ -77,11 +77,11 @@ def status(
 
 
 def _left(runs: Sequence[RunStatus]) -> float | None:
-    """By the mean of finished runs of the same kind."""
+    """By the mean of a run's finished seeds, else by that of finished runs of the same kind."""
     total = 0.0
     for item in runs:
         kind = item.run.partition("/")[0]
-        like = [other for other in runs if other.run.partition("/")[0] == kind]
+        like = [item] if item.finished else [other for other in runs if other.run.partition("/")[0] == kind]
         done = sum(len(other.finished) for other in like)
         if item.missing and not done:
             return None

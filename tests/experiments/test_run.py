@@ -132,6 +132,12 @@ def test_status_says_what_is_missing_and_how_long_it_takes(tmp_path: Path, data:
     ]  # fmt: skip
     assert found.work == 15
     assert found.left == 3
+    (ce,) = tmp_path.glob("runs/finetune/tiny-ce/seed-1-*/done.json")
+    ce.unlink()
+    (other,) = tmp_path.glob("runs/finetune/tiny-ce/seed-0-*/done.json")
+    record = json.loads(other.read_text(encoding="utf-8")) | {"seconds": {"training": 90.0, "evaluation": 10.0}}
+    other.write_text(json.dumps(record), encoding="utf-8")
+    assert status(tmp_path, (0, 1), **values).left == 103  # by its own other seed, not by what is quicker
     assert found.failed == ("finetune/tiny-crt seed 1",)
     assert found.wall == sum(item["seconds"] for item in sessions(tmp_path)) > 0
 
