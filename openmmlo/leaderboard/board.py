@@ -183,7 +183,7 @@ class Board:
         """
         if file.place.kind == "board":
             path = self.predictions_path(file.sha256)
-            self._refuse_links(path)
+            self.refuse_links(path)
             if not path.is_file() and self.origin is not None:
                 from openmmlo.leaderboard.hub import fetch_from_board
 
@@ -207,13 +207,13 @@ class Board:
     def _files(self, folder: str, ending: str, depth: int = 1) -> Iterator[Path]:
         """Files of a folder of the board, in order; what is no such file is refused, whatever it is."""
         root = self.root / folder
-        self._refuse_links(root)
+        self.refuse_links(root)
         if not root.is_dir():
             return
         for path in sorted(root.iterdir()):
             if path.name.startswith(".") and not path.is_dir() and not path.is_symlink():
                 continue  # what an editor or a killed write left, .gitkeep
-            self._refuse_links(path)
+            self.refuse_links(path)
             if depth > 1 and path.is_dir():
                 slug(path.name, f"A folder of {folder}/")
                 yield from self._files(f"{folder}/{path.name}", ending, depth - 1)
@@ -227,7 +227,7 @@ class Board:
                     raise SubmissionRefused(f"{folder}/ holds {told(path.name)}; expected SHA256{ending}.")
                 yield path
 
-    def _refuse_links(self, path: Path) -> None:
+    def refuse_links(self, path: Path) -> None:
         """A link could lead anywhere. Raises SubmissionRefused for one between the board's folder and ``path``."""
         for part in (path, *path.parents):
             if part == self.root:

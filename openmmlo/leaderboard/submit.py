@@ -196,6 +196,8 @@ def submit(
         raise SubmissionRefused(printable(str(error))) from error
     path = board.submission_path(benchmark, made.entry)
     before, made = _against_taken(board, path, made)
+    for run in runs:
+        board.refuse_links(board.predictions_path(run.predictions.sha256))
     copied = {
         board.predictions_path(item.sha256): item.predictions
         for run, item in zip(runs, evaluated, strict=True)
@@ -329,9 +331,10 @@ def _against_taken(board: Board, path: Path, made: Submission) -> tuple[bytes | 
     """What stands under this entry's name; its date is kept where nothing else changed.
 
     Raises:
-        SubmissionRefused: it is of others.
+        SubmissionRefused: it is of others, or its place is a link.
     """
-    if not path.exists() and not path.is_symlink():
+    board.refuse_links(path)
+    if not path.exists():
         return None, made
     before = read_file(path)
     taken = board.read(path).submission

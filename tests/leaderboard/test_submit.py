@@ -317,6 +317,18 @@ def test_places_belong_to_the_folder_they_were_given_for(results: list[Path], em
     assert [run.predictions.place.path for run in made.runs] == ["of-seed-0.parquet", "of-seed-1.parquet"]
 
 
+@pytest.mark.parametrize("linked", ["submissions/miniature", "predictions", "submissions/miniature/focal-loss.json"])
+def test_nothing_is_written_through_a_link(results: list[Path], empty: Board, tmp_path: Path, linked: str) -> None:
+    """A checkout may hold a link to any folder of whoever submits."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (empty.root / linked).parent.mkdir(parents=True, exist_ok=True)
+    (empty.root / linked).symlink_to(elsewhere / ("new.json" if linked.endswith(".json") else ""))
+    with pytest.raises(SubmissionRefused, match="on the board is a link"):
+        submit(results[:2], ABOUT, empty).write()
+    assert not list(elsewhere.iterdir())
+
+
 @pytest.mark.parametrize("failing", [0, 1, 2])
 def test_all_or_nothing(results: list[Path], empty: Board, monkeypatch: pytest.MonkeyPatch, failing: int) -> None:
     proposal = submit(results[:2], ABOUT, empty)
