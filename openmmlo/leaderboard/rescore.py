@@ -187,7 +187,7 @@ def compared(seed: int, stated: Mapping[str, Any], computed: Mapping[str, Any]) 
     found = []
     for metric in sorted(one.keys() | two.keys()):
         first, second = one.get(metric, "nothing"), two.get(metric, "nothing")
-        if not _same(first, second):
+        if (metric in one) != (metric in two) or not _same(first, second):
             found.append(Difference(seed, metric, first, second))
     return found
 

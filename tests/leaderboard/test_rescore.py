@@ -124,6 +124,8 @@ def test_every_leaf_is_compared() -> None:
         inner[path[-1]] = "x" if isinstance(inner[path[-1]], str) else (inner[path[-1]] or 0) + 1e-6
         assert [item.metric for item in compared(0, other, scored)] == [".".join(map(str, path))]
     assert compared(0, json.loads(json.dumps(scored)), scored) == []
+    more = {**scored, "mark": "nothing"}  # the word that stands for what is absent
+    assert [item.metric for item in compared(0, more, scored)] == ["mark"]
     assert set(flat(scored)) < set(flat(scored, lists=True))
 
 
