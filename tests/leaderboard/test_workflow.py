@@ -33,7 +33,8 @@ def steps(workflow: dict[Any, Any], job: str) -> list[dict[str, Any]]:
 
 def test_a_pull_request_is_read_with_a_token_that_reads(workflow: dict[Any, Any]) -> None:
     triggers = workflow[True]  # YAML 1.1 reads the key ``on`` as a truth value
-    assert triggers["pull_request_target"]["paths"] == ["leaderboard/**"]
+    assert "pull_request_target" in triggers
+    assert not triggers["pull_request_target"]  # what filters skip, nobody has looked at
     assert triggers["push"]["branches"] == ["main"]
     assert workflow["permissions"] == {"contents": "read"}
     assert "permissions" not in workflow["jobs"]["review"]
