@@ -115,13 +115,14 @@ def separated_best(rows: Sequence[Row], numbers: Numbers, column: Column) -> Row
 
 
 def difference_table(experiment: Experiment, numbers: Numbers, shown: Sequence[Column]) -> str:
-    """Each row less its reference, with intervals; a star where zero is excluded."""
+    """Each row less its reference, which is named where it is another one each time; a star where zero is excluded."""
     found = []
     for row in experiment.rows:
         reference = experiment.reference(row)
         if reference is not None and {row.run.name, reference.run.name} <= numbers.measured.keys():
             gaps = [numbers.difference(row.run, reference.run, column.key) for column in shown]
-            found.append((f"{text(row.label)} − {text(reference.label)}", *map(shown_difference, gaps)))
+            whose = f"{row.label} − {reference.label}" if experiment.against == "above" else row.label
+            found.append((text(whose), *map(shown_difference, gaps)))
     return table(("points", *(item.heading for item in shown)), found)
 
 
