@@ -44,6 +44,7 @@ class Row:
         remarks: what must be known beside the numbers.
         date: of the submission, empty for a reported row.
         digest: of the submission's file, empty for a reported row.
+        version: of the benchmark that it was scored on; None for a reported row, since a paper follows none.
     """
 
     benchmark: str
@@ -61,6 +62,7 @@ class Row:
     code: str | None = None
     date: str = ""
     digest: str = ""
+    version: int | None = None
 
 
 @dataclass(frozen=True)
@@ -180,6 +182,7 @@ def _marked(entry: Entry, mark: Mark, benchmark: Benchmark, known: Iterable[Colu
         code=submission.code,
         date=submission.date,
         digest=entry.digest,
+        version=submission.benchmark_version,
     )
 
 

@@ -39,7 +39,7 @@ def csv_of(tables: Sequence[Table]) -> bytes:
     writer.writerow([*_TEXTS, *(safe_cell(name) for key in columns for name in (key, f"{key}.sd"))])
     for table in tables:
         for row in table.rows:
-            line: list[str] = [safe_cell("" if value is None else str(value)) for value in _texts(table, row).values()]
+            line: list[str] = [safe_cell("" if value is None else str(value)) for value in _texts(row).values()]
             for key in columns:
                 value = row.values.get(key)
                 line += ["", ""] if value is None else [repr(value.mean), "" if value.sd is None else repr(value.sd)]
@@ -66,15 +66,15 @@ def json_part(table: Table) -> str:
             {"key": item.key, "title": item.title, "group": item.group, "better": item.direction, "unit": item.unit}
             for item in table.columns
         ],
-        "rows": [_json_row(table, row) for row in table.rows],
+        "rows": [_json_row(row) for row in table.rows],
         "awaiting": list(table.awaiting),
         "remarks": list(table.remarks),
     }
     return json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
 
 
-def _json_row(table: Table, row: Row) -> dict[str, Any]:
-    return _texts(table, row) | {
+def _json_row(row: Row) -> dict[str, Any]:
+    return _texts(row) | {
         "remarks": list(row.remarks),
         "metrics": {
             key: {
@@ -89,12 +89,12 @@ def _json_row(table: Table, row: Row) -> dict[str, Any]:
     }
 
 
-def _texts(table: Table, row: Row) -> dict[str, Any]:
+def _texts(row: Row) -> dict[str, Any]:
     setting = row.setting
     return dict(
         zip(
             _TEXTS,
-            (row.benchmark, table.benchmark.version, row.entry, row.name, row.mark, row.protocol, row.method,
+            (row.benchmark, row.version, row.entry, row.name, row.mark, row.protocol, row.method,
              row.source, row.date or None, row.seeds, setting.backbone, setting.pretraining, setting.from_scratch,
              setting.captions, setting.training_set, setting.auxiliary_data, row.paper, row.code, row.digest or None,
              " | ".join(row.remarks)),

@@ -15,7 +15,8 @@ from typing import Any
 from urllib.parse import urldefrag
 
 import pytest
-from drawn_boards import board_of, mark_of, submission, submissions
+from drawn_boards import board_of, mark_of, submission, submissions, table
+from made_entries import block, made
 from read_pages import Page
 
 from openmmlo.errors import DataError
@@ -246,6 +247,15 @@ def test_what_the_linter_finds_stands_beside_a_row_once(tmp_path: Path) -> None:
     assert sum("Learned from" in text for _, text in found) == 12
     for key, text in found:
         assert rows[key], (key, text)
+
+
+def test_downloads_say_which_version_a_row_was_scored_on() -> None:
+    drawn = made("ce", [block(0.8, 0.6, 0.3)] * 3)
+    other = replace(drawn, submission=replace(drawn.submission, benchmark_version=7))
+    paper = read_tables({"table-1": table()})
+    found = tables_of([other], paper)
+    lines = csv.DictReader(io.StringIO(csv_of(found).decode()))
+    assert {(line["mark"], line["version"]) for line in lines} == {("re-scored", "7"), ("reported", "")}
 
 
 @pytest.mark.parametrize("kind", ["csv", "json", "bib"])
