@@ -13,6 +13,7 @@ import pytest
 from made_entries import SETTING, block, digest_of_text, made, written
 
 from openmmlo.cli import main
+from openmmlo.evaluate.features.overlap import Overlap
 from openmmlo.leaderboard.board import Board
 from openmmlo.leaderboard.lint import RULES, Finding, lint, lint_reported, lint_submissions
 from openmmlo.leaderboard.lint.arithmetic import off_curve, recombined
@@ -168,7 +169,7 @@ def test_a_rate_without_a_convention_is_found() -> None:
 
 def test_images_that_were_learned_from_and_tested_are_found() -> None:
     blocks = [block(0.77, 0.6, 0.31 + step / 90) for step in range(3)]
-    seen = "12 of 2,500 images of test are images of train too, for example 'a' is 'b'"
+    seen = Overlap("train", "test", (("b", "a"),) * 12, 2_500).line  # as eval words it
     assert rules(made("leak", blocks, warnings=[seen])) == [("overlap", "leak")] * 3
     assert rules(made("calm", blocks, warnings=["12 of 2,500 images are small"])) == []
     same = {"train": digest_of_text("list"), "test": digest_of_text("list")}
