@@ -78,7 +78,7 @@ def trade_off(numbers: Numbers) -> Figure | None:
     axis.margins(0.12)
     axis.set_xlabel("accuracy on all classes in %, mean and deviation over seeds")
     axis.set_ylabel("AUROC by k-NN in %")
-    _name(figure, axis, means, [row.label for row, _ in rows])
+    name_points(figure, axis, means, [row.label for row, _ in rows])
     return figure
 
 
@@ -129,7 +129,7 @@ def _figure(width: float, height: float) -> tuple[Figure, Any]:
     return figure, axis
 
 
-def _name(figure: Figure, axis: Any, points: Any, labels: Sequence[str]) -> None:
+def name_points(figure: Figure, axis: Any, points: Any, labels: Sequence[str]) -> None:
     """Write each point's label at the nearest place that is free of points and labels, with a line where it is far."""
     figure.draw_without_rendering()
     transform, scale = axis.transData.transform, figure.dpi / 72

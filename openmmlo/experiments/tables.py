@@ -193,7 +193,7 @@ def scores(experiment: Experiment, numbers: Numbers) -> list[str]:
 def _incomplete(rows: Sequence[Row], numbers: Numbers) -> list[str]:
     """Which rows lack seeds that another row has: their means are not of the same seeds."""
     seeds = {row.label: {item.job.seed for item in numbers.measured[row.run.name].seeds} for row in rows}
-    everyone = set().union(*seeds.values())
+    everyone = {seed for own in seeds.values() for seed in own}
     short = [f"{text(label)} ({', '.join(map(str, sorted(own)))})" for label, own in seeds.items() if own != everyone]
     if not short:
         return []

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from experiment_jobs import better, drawn, finish, small_data
+from matplotlib.figure import Figure
 
 from openmmlo.errors import DataError
 from openmmlo.evaluate.predictions import digest, write_predictions
@@ -19,7 +20,7 @@ from openmmlo.experiments.document import page, write
 from openmmlo.experiments.jobs import Job, Setting, jobs_of
 from openmmlo.experiments.numbers import Numbers, over_classes, over_seeds, read_numbers
 from openmmlo.experiments.plan import BASELINES, EXPERIMENTS, runs_of
-from openmmlo.experiments.plots import pictures
+from openmmlo.experiments.plots import name_points, pictures
 from openmmlo.experiments.run import setting as of_folder
 from openmmlo.experiments.tables import any_predictions, headline, score_table, separated_best
 
@@ -198,6 +199,20 @@ def test_pictures_hold_every_method_and_are_the_same_again(finished: tuple[Path,
         assert {"CE", "Focal", "Balanced softmax"} <= texts
         assert "#000000" not in content.lower()  # nobody reads black on a dark page
     assert pictures(numbers) == drawn_once
+
+
+def test_labels_of_points_that_lie_close_do_not_meet() -> None:
+    figure = Figure(figsize=(7.2, 5.2), layout="constrained")
+    axis = figure.subplots()
+    points = np.random.default_rng(0).normal(50, [4, 0.5], (19, 2))
+    axis.scatter(*points.T)
+    axis.margins(0.12)
+    name_points(figure, axis, points, [f"a method {'of long name ' * (place % 2)}{place}" for place in range(19)])
+    boxes = [item.get_window_extent() for item in axis.texts if item.get_text()]
+    assert len(boxes) == 19
+    assert not any(one.overlaps(other) for place, one in enumerate(boxes) for other in boxes[:place])
+    dots = axis.transData.transform(points)
+    assert not any(box.contains(*dot) for box in boxes for dot in dots)
 
 
 def test_predictions_that_were_changed_are_refused(tmp_path: Path) -> None:
