@@ -68,9 +68,7 @@ def board_card(found: Sequence[Table], names: Sequence[str], repo: str, space: s
         "Shares are fractions here, as in `openmmlo eval`; `reported` has the paper's own unit. `submissions/`, "
         "`marks/` and `reported/` hold the board itself, from which the tables were made.",
         "## Submit",
-        code(
-            "openmmlo submit RESULT_DIR --name NAME --authors AUTHORS --hub OWNER/PREDICTIONS --board " + repo, "bash"
-        ),
+        code(_SUBMIT.format(repo=repo), "bash"),
         "## Citation",
         code(PAPER, "bibtex"),
     ]
