@@ -21,6 +21,7 @@ from openmmlo.leaderboard.columns import Column, columns, reported_column, repor
 from openmmlo.leaderboard.ranks import Value, over_seeds, ranks
 from openmmlo.leaderboard.reported import ReportedRow, ReportedTable, read_tables
 from openmmlo.leaderboard.submission import Setting
+from openmmlo.leaderboard.training_counts import DIGESTS
 
 if TYPE_CHECKING:
     from openmmlo.leaderboard.board import Board, Entry
@@ -166,6 +167,8 @@ def _marked(entry: Entry, mark: Mark, benchmark: Benchmark, known: Iterable[Colu
     unpinned = sorted({name for run in mark.runs for name in run.unpinned})
     if unpinned:
         remarks.append(f"The lists of {', '.join(unpinned)} are not pinned: no hash shows that these were its images.")
+    if benchmark.name not in DIGESTS and any(".groups." in column.key and column.key in values for column in known):
+        remarks.append("Which classes are few-shot is as its predictions say: the training list is not pinned.")
     return Row(
         benchmark=benchmark.name,
         entry=submission.entry,

@@ -93,6 +93,14 @@ def test_without_one_of_the_ood_sets_there_is_no_mean_over_them() -> None:
     assert not row(found, "whole").remarks
 
 
+@pytest.mark.parametrize("benchmark", ["miniature", "imagenet-lt"])
+def test_where_no_hash_says_which_classes_are_few_shot_a_remark_does(benchmark: str) -> None:
+    setting = replace(SETTING, training_set=benchmark)
+    (found,) = tables_of([made("ce", [block(0.8, 0.6, 0.3)] * 3, benchmark=benchmark, setting=setting)], [])
+    said = "Which classes are few-shot is as its predictions say: the training list is not pinned."
+    assert (said in row(found, "ce").remarks) == (benchmark == "imagenet-lt")
+
+
 def test_a_row_of_which_one_seed_was_reproduced_says_which() -> None:
     entry = made("crt", [block(0.8, 0.6, few) for few in (0.3, 0.4, 0.5)])
     assert entry.mark is not None
