@@ -56,6 +56,7 @@ def groups(numbers: Numbers) -> Figure | None:
     for number, name in enumerate(GROUPS):
         _points(axis, [item[1][number] for item in rows], np.arange(len(rows)), COLOURS[name], name)
     axis.set_yticks(range(len(rows)), [row.label for row, _ in rows])
+    axis.set_xlim(left=max(axis.get_xlim()[0], -2))  # a deviation may reach below 0, no accuracy does
     axis.set_xlabel("accuracy in %, mean and deviation over seeds")
     axis.legend(frameon=False, ncols=3, loc="lower right", bbox_to_anchor=(1, 1), borderpad=0, labelcolor=GREY)
     return figure
@@ -73,9 +74,11 @@ def trade_off(numbers: Numbers) -> Figure | None:
     means, spans = (
         100 * np.array([[_spread(item)[place] for item in values] for _, values in rows]) for place in range(2)
     )
-    axis.errorbar(*means.T, xerr=spans[:, 0], yerr=spans[:, 1], fmt="none", ecolor=GREY, elinewidth=0.8, alpha=0.35)
     axis.scatter(*means.T, s=22, color=COLOURS["many"], zorder=3)
     axis.margins(0.12)
+    axis.autoscale_view()
+    axis.autoscale(False)  # a method that fails with one seed deviates far beyond the others
+    axis.errorbar(*means.T, xerr=spans[:, 0], yerr=spans[:, 1], fmt="none", ecolor=GREY, elinewidth=0.8, alpha=0.35)
     axis.set_xlabel("accuracy on all classes in %, mean and deviation over seeds")
     axis.set_ylabel("AUROC by k-NN in %")
     name_points(figure, axis, means, [row.label for row, _ in rows])

@@ -179,6 +179,7 @@ def scores(experiment: Experiment, numbers: Numbers) -> list[str]:
     absent = [text(row.label) for row in experiment.rows if row not in finished]
     blocks += [f"Not run yet: {', '.join(absent)}."] if absent else []
     blocks += _incomplete(finished, numbers)
+    blocks += _uneven(finished, numbers, shown[0])
     if any(numbers.difference(row.run, other.run, next(iter(differing.values())).key) for row in finished
            if (other := experiment.reference(row)) is not None):  # fmt: skip
         blocks += [_reference_line(experiment), difference_table(experiment, numbers, list(differing.values()))]
@@ -202,6 +203,25 @@ def _incomplete(rows: Sequence[Row], numbers: Numbers) -> list[str]:
         f"{', '.join(short)}. Differences are of the seeds that both rows have; with one seed their intervals are over "
         "test images alone."
     ]
+
+
+FAR = 0.1
+"""Between seeds of one row: a mean over them then tells little of any."""
+
+
+def _uneven(rows: Sequence[Row], numbers: Numbers, column: Column) -> list[str]:
+    """Which rows have a seed that failed, or did far better than another."""
+    found = []
+    for row in rows:
+        values = numbers.measured[row.run.name].values(column.key)
+        if values and max(values) - min(values) > FAR:
+            seeds = [item.job.seed for item in numbers.measured[row.run.name].seeds]
+            each = ", ".join(f"{100 * value:.1f} with {seed}" for value, seed in zip(values, seeds, strict=True))
+            found.append(f"{text(row.label)} ({each})")
+    if not found:
+        return []
+    return [f"Seeds lie over {100 * FAR:.0f} points apart in *{column.heading}*, so that means say little: "
+            f"{'; '.join(found)}."]  # fmt: skip
 
 
 def _reference_line(experiment: Experiment) -> str:

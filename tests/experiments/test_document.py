@@ -156,6 +156,12 @@ def test_a_mean_of_other_seeds_is_never_bold_by_them(tmp_path: Path) -> None:
     assert separated_best(rows, numbers, few) is None
     text = " ".join(page(tmp_path, jobs, numbers, EXPERIMENTS, []).split())
     assert "Not yet run with each of the seeds 0, 1, but only with those in brackets: CE (0)." in text
+    low, high = (f"{100 * value:.1f}" for value in numbers.measured[FOCAL.name].values(("test", "top1_classes")))
+    assert float(high) - float(low) > 10
+    assert (
+        f"Seeds lie over 10 points apart in *all*, so that means say little: Focal ({low} with 0, {high} with 1)."
+        in text
+    )
 
 
 def test_a_page_of_part_of_the_runs_names_the_others(finished: tuple[Path, list[Job], Numbers]) -> None:
