@@ -221,10 +221,11 @@ def commands_of(entry: Entry) -> str:
     lines = [
         "# the numbers from the predictions",
         f"openmmlo leaderboard rescore {submission.label}",
-        "# the predictions from the checkpoint",
-        f"openmmlo leaderboard reproduce {submission.label}",
-        "# by hand, a seed each",
+        "# the predictions from its authors' checkpoint, a seed each",
     ]
+    for seed in submission.seeds:
+        lines.append(f"openmmlo leaderboard reproduce {submission.label} --seed {seed} --weights CHECKPOINT")
+    lines.append("# by hand, a seed each")
     for run in submission.runs:
         model = shlex.quote(_text(part(run.result, "model", "name")))
         lines.append(f"openmmlo eval --model {model} --benchmark {submission.benchmark} --seed {run.seed}")

@@ -206,6 +206,7 @@ def test_an_entry_says_where_it_is_from(board: Board, site: Path) -> None:
         assert run.predictions.sha256 in text
         assert run.result["digests"]["checkpoint"] in text
         assert f"openmmlo eval --model {run.result['model']['name']} --benchmark miniature --seed {run.seed}" in text
+        assert f"reproduce {entry.submission.label} --seed {run.seed} --weights CHECKPOINT" in text
     assert f"openmmlo leaderboard rescore miniature/{entry.submission.entry}" in text
     assert "was run again on 2026-11-20 (cpu): 99.80 % of the predicted classes agree" in text
     assert "@misc{miniature." in text
