@@ -185,8 +185,10 @@ def test_files_that_belong_to_nobody_and_a_submission_that_cannot_be_read_are_fo
     (root / "submissions" / "miniature" / "bad.json").write_text("{")
     (root / "predictions").mkdir()
     (root / "predictions" / f"{digest_of_text('nobody')}.parquet").write_bytes(b"PAR1")
+    clash = made("clash", [{"a": {"b": 1}, "a.b": 2}], mark=None).submission
+    (root / "submissions" / "miniature" / "clash.json").write_bytes(clash.to_bytes())
     found = [(item.rule, item.entry, item.fails) for item in lint(Board(root))]
-    assert ("refused", "bad", True) in found
+    assert {("refused", "bad", True), ("refused", "clash", True)} <= set(found)
     assert [item for item in found if item[0] == "orphan"] == [("orphan", "ce", True), ("orphan", "", True)]
     assert ("overlap", "", False) in found
 

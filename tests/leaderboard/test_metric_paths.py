@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from typing import Any
+
 import pytest
 
 from openmmlo.errors import SubmissionRefused
-from openmmlo.leaderboard.metric_paths import flat, numbers
+from openmmlo.leaderboard.metric_paths import LEAVES, PATH, flat, numbers
 
 SCORED = {
     "departures": [],
@@ -44,3 +47,28 @@ def test_two_metrics_of_one_path() -> None:
     detectors = {"a": {"by_shot": {"few": {"auroc": 0.1}}}, "a.by_shot.few": {"auroc": 0.9}}
     with pytest.raises(SubmissionRefused, match=r"Two metrics are called 'ood\.a\.by_shot\.few\.auroc'"):
         flat({"ood": detectors})
+
+
+def nested(depth: int, key: int, leaves: int) -> dict[str, Any]:
+    """So many leaves below so many keys of so many letters."""
+    found: dict[str, Any] = {f"{place:x}": 0 for place in range(leaves)}
+    for _ in range(depth):
+        found = {"k" * key: found}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("shape", "match"),
+    [((50, 300, 50_000), f"more than {PATH} characters"), ((1, 3, LEAVES + 1), "more than 400,000 metrics")],
+    ids=["long", "many"],
+)
+def test_long_keys_around_many_leaves_cost_no_memory(shape: tuple[int, int, int], match: str) -> None:
+    """A file of a megabyte could ask for 50,000 paths of 15,000 characters."""
+    scored = nested(*shape)
+    tracemalloc.start()
+    try:
+        with pytest.raises(SubmissionRefused, match=match):
+            flat(scored, lists=True)
+        assert tracemalloc.get_traced_memory()[1] < 150e6
+    finally:
+        tracemalloc.stop()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from openmmlo.errors import SubmissionRefused
 from openmmlo.leaderboard.lint.finding import RULES, Finding, Origin
 from openmmlo.leaderboard.lint.reported import lint_reported
-from openmmlo.leaderboard.lint.submissions import lint_submissions
+from openmmlo.leaderboard.lint.submissions import lint_submissions, seeds_of
 from openmmlo.leaderboard.reported import read_tables
 
 if TYPE_CHECKING:
@@ -30,7 +30,9 @@ def lint(board: Board) -> list[Finding]:
     entries, found = [], []
     for path in board.paths():
         try:
-            entries.append(board.read(path))
+            entry = board.read(path)
+            seeds_of(entry)
+            entries.append(entry)
         except SubmissionRefused as error:
             label = f"{path.parent.name}/{path.stem}"
             found.append(Finding("refused", "submission", path.parent.name, path.stem, label, str(error)))
