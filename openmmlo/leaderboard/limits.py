@@ -37,6 +37,8 @@ _ADDRESS = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?(/[!#-&(-;=?-\[\]_a-z|
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # no file of Windows may be called so
 _FORMULA = "=+-@"
+_MARKUP = re.compile(r"<[A-Za-z/!?]")
+"""Our pages escape it; others that read a board's tables may not."""
 
 
 def printable(text: str, most: int = 2_000) -> str:
@@ -173,7 +175,7 @@ def record(value: Any, where: str, required: Collection[str], optional: Collecti
 
 
 def line(value: Any, where: str, most: int) -> str:
-    """One line of text that people read: printable, without space around it, and no formula of a spreadsheet.
+    """One line of text that people read: printable, without space around it, no HTML and no spreadsheet's formula.
 
     Raises:
         SubmissionRefused: anything else.
@@ -184,7 +186,10 @@ def line(value: Any, where: str, most: int) -> str:
         raise SubmissionRefused(f"{where} has {len(value):,} characters; at most {most:,} are taken.")
     if not value.isprintable():
         raise SubmissionRefused(f"{where} {told(value)} holds a control character or one that cannot be shown.")
-    if unicodedata.normalize("NFKC", value)[0] in _FORMULA:
+    plain = unicodedata.normalize("NFKC", value)
+    if _MARKUP.search(plain):
+        raise SubmissionRefused(f"{where} {told(value)} could be taken for HTML. Put a space behind the '<'.")
+    if plain[0] in _FORMULA:
         raise SubmissionRefused(
             f"{where} {told(value)} begins with {value[0]!r}: a spreadsheet would take it for a formula. Begin with a "
             "letter."

@@ -160,7 +160,13 @@ def test_a_line_is_no_formula_and_steers_nothing(text: str) -> None:
         line(text, "The name", 120)
 
 
-@pytest.mark.parametrize("text", ["<b>Focal</b>", "T-hp & co.", '"quoted"', "a=b", "κ-shot", "1 - x"])
+@pytest.mark.parametrize("text", ["<b>Focal</b>", "Focal<script>alert(1)</script>", "x</td>", "a <!-- b", "＜script＞"])
+def test_a_line_is_no_html(text: str) -> None:
+    with pytest.raises(SubmissionRefused, match="could be taken for HTML"):
+        line(text, "The name", 120)
+
+
+@pytest.mark.parametrize("text", ["κ < 16", "1<2", "k < K", "T-hp & co.", '"quoted"', "a=b", "κ-shot", "1 - x"])
 def test_a_line_may_hold_what_pages_escape(text: str) -> None:
     assert line(text, "The name", 120) == text
 

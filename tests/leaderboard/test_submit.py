@@ -85,6 +85,9 @@ def test_the_entry_of_others_stays_theirs(results: list[Path], board: Board) -> 
     ("change", "match"),
     [
         ({"name": "=1+1"}, "formula"),
+        ({"name": "<script>alert(1)</script>"}, "taken for HTML"),
+        ({"authors": ("Ada<img src=x onerror=alert(1)>",)}, "taken for HTML"),
+        ({"backbone": "<b>ResNet</b>"}, "taken for HTML"),
         ({"name": "a\x1b[2J"}, "control character"),
         ({"authors": ()}, "list of 1 to 50"),
         ({"authors": ("@x",)}, "formula"),
