@@ -259,6 +259,20 @@ def test_a_mark_set_by_hand_is_found(board: Board) -> None:
     assert outcomes(board, check=True) == {FOCAL: "right", OTHER: "right"}
 
 
+@pytest.mark.slow
+def test_every_mark_of_this_checkout_was_written_by_rescoring() -> None:
+    """A submission that is new here has none yet; one that is set by hand differs."""
+    board = Board(CHECKOUT / "leaderboard")
+    labels = [
+        item.submission.label
+        for item in board.entries()
+        if all(run.predictions.place.kind == "board" for run in item.submission.runs)
+    ]
+    found = rescore(board, labels, check=True) if labels else []
+    assert {item.entry: (item.outcome, item.reason) for item in found if not item.ok} == {}
+    assert [item.entry for item in found] == labels
+
+
 def test_a_mark_without_numbers_to_it(board: Board) -> None:
     """Somebody copies a mark to their own submission and changes what it is given to."""
     rescore(board, [FOCAL])
