@@ -37,6 +37,7 @@ _ADDRESS = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?(/[!#-&(-;=?-\[\]_a-z|
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # no file of Windows may be called so
 _FORMULA = "=+-@"
+_COMMAND = re.compile(r"(^\s*:|##)(:|\[)")
 _MARKUP = re.compile(r"<[A-Za-z/!?]")
 """Our pages escape it; others that read a board's tables may not."""
 
@@ -44,11 +45,13 @@ _MARKUP = re.compile(r"<[A-Za-z/!?]")
 def printable(text: str, most: int = 2_000) -> str:
     """One line without anything that steers a terminal or the log of a workflow, and not endless.
 
-    What cannot be printed becomes a ``?``, a new line a space: a line of its own could be a command to who reads it.
+    What cannot be printed becomes a ``?``, a new line a space: a line of its own could be a command to who reads it. So
+    could one that begins with ``::`` or holds ``##[``, by which workflows of GitHub take commands from what is printed.
     """
     cut = text[: most + 1]
     shown = "".join(letter if letter.isprintable() else " " if letter.isspace() else "?" for letter in cut)
-    return shown if len(shown) <= most else f"{shown[:most]}…"
+    shown = _COMMAND.sub(r"\1 \2", shown)
+    return shown if len(cut) <= most else f"{shown[:most]}…"
 
 
 def told(value: Any) -> str:

@@ -203,6 +203,15 @@ def test_addresses(text: str) -> None:
     assert address(text, "paper") == text
 
 
+@pytest.mark.parametrize("text", ["::error::x", "  ::stop-commands::x", "\n::notice::x", "a ##[add-mask]b", "a\n::x::"])
+def test_what_is_printed_commands_no_workflow(text: str) -> None:
+    """GitHub's runner takes commands from lines that begin with two colons, and from ``##[`` anywhere."""
+    shown = printable(text)
+    assert not shown.lstrip().startswith("::")
+    assert "##[" not in shown
+    assert shown.replace(" ", "") == text.replace(" ", "").replace("\n", "")
+
+
 def test_days_records_and_what_is_printed() -> None:
     assert day("2026-02-28", "date") == "2026-02-28"
     for text in ("2026-02-30", "20260228", "yesterday", "2026-2-3", 20260228):
