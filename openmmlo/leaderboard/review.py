@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from openmmlo.errors import SubmissionRefused
@@ -64,7 +65,7 @@ def review(before: Board, after: Board, said: Callable[[Verdict], None] | None =
         own = {f"{PREDICTIONS}/{run.predictions.sha256}.parquet" for run in entry.submission.runs}
         named |= own
         if changed or not own.isdisjoint(touched):
-            say(_of_others(before, after, path) or verdict_of(after, path))
+            say(_of_others(before, after, path) or _scored(before, after, path))
     for name in touched:
         if name.startswith(f"{PREDICTIONS}/") and name not in named:
             say(Verdict(name, "refused", "No submission names these predictions."))
@@ -105,6 +106,14 @@ def _refusal(path: str, there: bool) -> str:
     if not there and folder in (SUBMISSIONS, PREDICTIONS):
         return "It would be removed, and others may rely on it. Ask the maintainers to remove it."
     return ""
+
+
+def _scored(before: Board, after: Board, path: Path) -> Verdict:
+    """What scoring says; of an entry that is there, with what no name proves."""
+    found = verdict_of(after, path)
+    if not found.ok or not (before.root / path.relative_to(after.root)).is_file():
+        return found
+    return replace(found, reason="It changes an entry that is there: see that its authors are who asks for it.")
 
 
 def _of_others(before: Board, after: Board, path: Path) -> Verdict | None:

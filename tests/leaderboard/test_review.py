@@ -59,7 +59,10 @@ def test_a_new_entry_with_edited_metrics(before: Board, after: Board, results: l
 def test_an_update_by_its_authors(before: Board, after: Board) -> None:
     edited(after.root / FOCAL, lambda value: value.update(note="Shorter.", authors=[*ABOUT.authors, "C"]))
     assert reviewed(before, after) == {
-        "miniature/focal-loss": ("right", "Nothing was written: the board is read alone.")
+        "miniature/focal-loss": (
+            "right",
+            "It changes an entry that is there: see that its authors are who asks for it.",
+        )
     }
 
 
