@@ -73,21 +73,28 @@ def run(
         out, seeds or SEEDS, only or (), jobs, None if quiet else terminal_experiments.RunsBar(), data=data,
         benchmark=benchmark, device=device, changes=parse_set(assignments or []),
     )  # fmt: skip
-    terminal.show_json(ran) if json else terminal_experiments.show_ran(ran, out)
-    if ran.failed:
-        return FAILED
-    if board is None:
-        return 0
+    if board is None or ran.failed:
+        terminal.show_json(ran) if json else terminal_experiments.show_ran(ran, out)
+        return FAILED if ran.failed else 0
     from openmmlo import terminal_leaderboard
     from openmmlo.experiments.submit import submit as hand_in
     from openmmlo.leaderboard.board import Board
     from openmmlo.leaderboard.rescore import rescore
 
-    done = hand_in(out, Board(board), seeds or SEEDS, only=only or (), data=data, device=device)
-    entries = [item.submission.entry for item in done.proposals] + list(done.unchanged)
+    done = hand_in(
+        out, Board(board), seeds or SEEDS, only=only or (), data=data, benchmark=benchmark, device=device,
+        changes=parse_set(assignments or []),
+    )  # fmt: skip
+    entries = [*(item.submission.entry for item in done.proposals), *done.unchanged]
     said = None if json else terminal_leaderboard.show_verdict
+    if not json:
+        terminal_experiments.show_ran(ran, out)
+        terminal_experiments.show_submitted(done, dry_run=False)
     verdicts = rescore(Board(board), entries, said=said) if entries else []
-    return 0 if all(item.ok for item in verdicts) else CHECK_FAILED
+    if json:
+        value = [terminal_leaderboard.verdict_json(verdict) for verdict in verdicts]
+        terminal.show_json({"ran": ran, "left_out": dict(done.left_out), "verdicts": value})
+    return 0 if verdicts and all(item.ok for item in verdicts) else CHECK_FAILED
 
 
 @experiments_app.command("status")

@@ -39,7 +39,7 @@ class CIDER(nn.Module):
         temperature: T.
 
     Buffer ``prototypes`` (C, D) is part of the state that a run goes on from; zero where a class has none yet, whose
-    first sample becomes it. :meth:`begin` sets them. In evaluation mode the update is computed and not kept.
+    first sample becomes it. The authors' begin as class means. In evaluation mode the update is computed and not kept.
 
     features (B, D) unit, targets (B,) int64 -> :class:`CiderLoss`. Two views of an image are two rows.
 
@@ -66,11 +66,6 @@ class CIDER(nn.Module):
         self.weight = weight
         self.temperature = temperature
         self.register_buffer("prototypes", torch.zeros(classes, width))
-
-    @torch.no_grad()
-    def begin(self, means: Tensor) -> None:
-        """Start from class means (C, D) of any length; a row of zeros stays without a prototype."""
-        self.prototypes.copy_(functional.normalize(means.to(self.prototypes), dim=1))
 
     def forward(self, features: Tensor, targets: Tensor) -> CiderLoss:
         rows = widened(features)

@@ -170,8 +170,7 @@ def test_ncm_is_a_cosine_layer_of_class_means(data: Path, stage: Outcome, tmp_pa
 
 @pytest.mark.parametrize("name", ["tiny-supcon", "tiny-cider"])
 def test_features_of_two_views_end_with_class_means(name: str, data: Path, stage: Outcome, tmp_path: Path) -> None:
-    start = {"weights": str(stage.folder)} if name == "tiny-cider" else {}
-    outcome = finetune(recipe_of(name, data, **start), tmp_path / "features", device="cpu")
+    outcome = finetune(recipe_of(name, data, weights=str(stage.folder)), tmp_path / "features", device="cpu")
     model = ThpModel.from_pretrained(outcome.folder).eval()
     assert not any("projection.0" in key for key in model.state_dict())
     centres = torch.nn.functional.normalize(model.head.centres.detach())
@@ -244,7 +243,7 @@ def test_a_stage_that_is_missing_is_refused_and_what_is_odd_is_said(data: Path, 
     assert any(line.startswith("warning: sampler is class-aware and loss is") for line in said(FinetuneTask(twice)))
     again = recipe_of("tiny-balanced-softmax", data, posthoc="logit-adjustment")
     assert any("never both" in line for line in said(FinetuneTask(again)))
-    unheld = recipe_of("tiny-tau-norm", data, weights=str(stage.folder), validation_split=None)
+    unheld = recipe_of("tiny-tau-norm", data, weights=str(stage.folder), validation_split=None, posthoc_options={})
     assert any("chooses on samples that are held out, and none are" in line for line in said(FinetuneTask(unheld)))
 
 
