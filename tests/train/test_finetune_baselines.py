@@ -218,7 +218,7 @@ def test_a_dry_run_names_the_method(
     assert sum(trained for _, trained in crt.parameters.values()) == 3 * 64 + 3
     nothing = dry_run(FinetuneTask(recipe_of("tiny-tau-norm", data, weights=str(stage.folder))))
     assert (nothing.steps, nothing.method["afterwards"]) == (0, "tau-norm")
-    two = dry_run(FinetuneTask(recipe_of("tiny-supcon", data)))
+    two = dry_run(FinetuneTask(recipe_of("tiny-supcon", data, weights=str(stage.folder))))
     one = dry_run(FinetuneTask(recipe_of("tiny-ce", data)))
     assert 1.5 < two.memory["activations"] / one.memory["activations"] < 2.2  # beside what any batch keeps
 
@@ -289,7 +289,7 @@ def test_what_does_not_go_together_is_refused_at_once(
 def test_settings_are_checked_before_anything_is_trained(
     name: str, values: dict[str, Any], message: str, data: Path, stage: Outcome
 ) -> None:
-    weights = {"weights": str(stage.folder)} if name == "tiny-ncm" else {}
+    weights = {} if name == "tiny-focal" else {"weights": str(stage.folder)}
     assert any(message in line for line in said(FinetuneTask(recipe_of(name, data, **values, **weights))))
 
 
