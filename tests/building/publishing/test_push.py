@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -320,11 +321,13 @@ def test_a_dry_run_contacts_nobody(built: Path, client: Any, hub: Hub) -> None:
 
 @pytest.mark.slow
 def test_two_pushes_of_one_folder_do_not_mix(built: Path, client: Any, hub: Hub) -> None:
-    hub.fail("PUT /storage", stall=8)
+    over = threading.Event()  # the first one stands still until the second one has spoken, however slow the machine is
+    hub.fail("PUT /storage", action=lambda: over.wait(120))
     first = client.start("push", folder=built, repo="tester/lt")
     while not hub.requests("objects/batch"):
         os.sched_yield()
     second = client.push(built)
+    over.set()
     assert "Another process publishes" in second["error"]
     first.communicate(timeout=60)
     assert first.returncode == 0
