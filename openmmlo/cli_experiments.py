@@ -54,7 +54,7 @@ def run(
     jobs: Annotated[int | None, typer.Option(metavar="N", help="Processes. Default: one a core.")] = None,
     board: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Enter what is finished on this leaderboard, re-scored."),
+        typer.Option(metavar="DIR", help="Enter what is finished on this board, re-scored; a new one is made."),
     ] = None,
     data: Data = None,
     benchmark: Benchmark = "miniature",
@@ -81,6 +81,7 @@ def run(
     from openmmlo.leaderboard.board import Board
     from openmmlo.leaderboard.rescore import rescore
 
+    board.mkdir(parents=True, exist_ok=True)
     done = hand_in(
         out, Board(board), seeds or SEEDS, only=only or (), data=data, benchmark=benchmark, device=device,
         changes=parse_set(assignments or []),

@@ -52,7 +52,6 @@ def test_one_command_puts_a_finished_baseline_on_a_board_with_its_mark(
         training = {"digests": {"recipe": job.recipe().digest, "weights": "w" * 64}}
         job.finish({"training": 2.0, "evaluation": 1.0}, training, {"images": job.results / "images"})
     board = tmp_path / "board"
-    board.mkdir()
     words = ["experiments", "run", "--out", str(setting.out), "--data", str(data), "--board", str(board)]
     assert main([*words, "--seed", "0", "--seed", "1", "--only", "tiny-ce", "--quiet"]) == 0
     assert "2 were finished before" in capsys.readouterr().out
