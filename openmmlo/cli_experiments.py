@@ -90,7 +90,7 @@ def run(
     said = None if json else terminal_leaderboard.show_verdict
     if not json:
         terminal_experiments.show_ran(ran, out)
-        terminal_experiments.show_submitted(done, dry_run=False)
+        terminal_experiments.show_submitted(done, dry_run=False, marks_follow=True)
     verdicts = rescore(Board(board), entries, said=said) if entries else []
     if json:
         value = [terminal_leaderboard.verdict_json(verdict) for verdict in verdicts]

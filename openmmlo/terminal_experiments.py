@@ -82,13 +82,13 @@ def show_written(written: Written) -> None:
     typer.echo(f"{written.page}, with {len(written.images)} pictures in {written.page.parent / 'images'}")
 
 
-def show_submitted(done: Submitted, dry_run: bool) -> None:
-    """Which entries were written, which stood there, and which runs are none."""
+def show_submitted(done: Submitted, dry_run: bool, marks_follow: bool = False) -> None:
+    """Which entries were written, which stood there, and which runs are none; and how they get their marks."""
     for proposal in done.proposals:
         typer.echo(f"{'would be written' if dry_run else 'written':<18}{proposal.submission.entry}")
     for entry in done.unchanged:
         typer.echo(f"{'unchanged':<18}{entry}")
     for name, reason in done.left_out.items():
         typer.echo(f"{'left out':<18}{name}: {reason}")
-    if done.proposals and not dry_run:
+    if done.proposals and not dry_run and not marks_follow:
         typer.echo("Their marks: openmmlo leaderboard rescore")
