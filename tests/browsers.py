@@ -4,9 +4,28 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+
+def launched() -> Iterator[Any]:
+    """A running browser, closed afterwards. Without one a test is skipped; in .ci/run that is an error."""
+    from playwright.sync_api import sync_playwright
+
+    path = chromium()
+    if path is None:
+        missing = "no Chromium found (set OPENMMLO_CHROMIUM, or run: playwright install chromium)"
+        assert "OPENMMLO_REQUIRE_BROWSER" not in os.environ, missing
+        pytest.skip(missing)
+    root = hasattr(os, "geteuid") and os.geteuid() == 0
+    with sync_playwright() as tool:
+        started = tool.chromium.launch(executable_path=path, args=["--no-sandbox"] if root else [])
+        yield started
+        started.close()
 
 
 def chromium() -> str | None:

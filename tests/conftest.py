@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -93,3 +94,13 @@ def tiny_instructblip(tiny_checkpoint: Callable[[str], Path]) -> Callable[[str],
 def tiny_vlm(tiny_checkpoint: Callable[[str], Path]) -> Callable[[str], Path]:
     """Folder of another tiny image-text model by architecture: ``blip``, ``llava`` or ``qwen2-vl``."""
     return tiny_checkpoint
+
+
+@pytest.fixture(scope="session")
+def published() -> list[dict[str, str]]:
+    """The paper's tables as a file of columns table, method, value ..., where a machine has one."""
+    path = Path(os.environ.get("OPENMMLO_TEST_TABLES") or Path(__file__).parents[2] / "shared" / "paper" / "tables.csv")
+    if not path.is_file():
+        pytest.skip("the paper's tables are not at hand; OPENMMLO_TEST_TABLES names their file")
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -181,13 +179,3 @@ def test_a_published_number_that_a_recipe_aims_at_is_the_papers(recipe: Path, pu
     numbers = [float(number) for number in re.findall(r"(?<![\w.-])\d+\.\d+", target)]
     assert numbers
     assert set(numbers) <= known
-
-
-@pytest.fixture(scope="session")
-def published() -> list[dict[str, str]]:
-    """The paper's tables as a file of columns table, method, value ..., where a machine has one."""
-    path = Path(os.environ.get("OPENMMLO_TEST_TABLES") or CHECKOUT.parent / "shared" / "paper" / "tables.csv")
-    if not path.is_file():
-        pytest.skip("the paper's tables are not at hand; OPENMMLO_TEST_TABLES names their file")
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))

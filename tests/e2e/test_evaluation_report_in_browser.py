@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from browsers import chromium, opened
+from browsers import launched, opened
 from evaluated import evaluated, predicted, renamed, result_of
 
 from openmmlo.evaluate.predictions import Predictions
 from openmmlo.evaluate.report import write_report
 from openmmlo.pages.wording import hundredths
 
-playwright = pytest.importorskip("playwright.sync_api", reason="the extra dev has playwright")
+pytest.importorskip("playwright.sync_api", reason="the extra dev has playwright")
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    path = chromium()
-    if path is None:
-        missing = "no Chromium found (set OPENMMLO_CHROMIUM, or run: playwright install chromium)"
-        assert "OPENMMLO_REQUIRE_BROWSER" not in os.environ, missing
-        pytest.skip(missing)
-    root = hasattr(os, "geteuid") and os.geteuid() == 0
-    with playwright.sync_playwright() as tool:
-        started = tool.chromium.launch(executable_path=path, args=["--no-sandbox"] if root else [])
-        yield started
-        started.close()
+    yield from launched()
 
 
 @pytest.fixture(scope="module")

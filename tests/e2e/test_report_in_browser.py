@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from browsers import chromium, opened
+from browsers import launched, opened
 from hand_measures import measures
 from pictured_sets import Pictured, write_pictured, zoo
 from stubs import jpeg
@@ -18,21 +17,12 @@ from stubs import jpeg
 from openmmlo.building.report import write_report
 from openmmlo.records import ClassInfo, DatasetInfo
 
-playwright = pytest.importorskip("playwright.sync_api", reason="the extra dev has playwright")
+pytest.importorskip("playwright.sync_api", reason="the extra dev has playwright")
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    path = chromium()
-    if path is None:
-        missing = "no Chromium found (set OPENMMLO_CHROMIUM, or run: playwright install chromium)"
-        assert "OPENMMLO_REQUIRE_BROWSER" not in os.environ, missing
-        pytest.skip(missing)
-    root = hasattr(os, "geteuid") and os.geteuid() == 0
-    with playwright.sync_playwright() as tool:
-        started = tool.chromium.launch(executable_path=path, args=["--no-sandbox"] if root else [])
-        yield started
-        started.close()
+    yield from launched()
 
 
 @pytest.fixture(scope="module")

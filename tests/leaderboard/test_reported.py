@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import csv
 import json
-import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -24,15 +22,6 @@ CHECKOUT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def rows() -> list[ReportedRow]:
     return [row for table in read_tables(Board(CHECKOUT / "leaderboard").reported()) for row in table.rows]
-
-
-@pytest.fixture(scope="module")
-def published() -> list[dict[str, str]]:
-    path = Path(os.environ.get("OPENMMLO_TEST_TABLES") or CHECKOUT.parent / "shared" / "paper" / "tables.csv")
-    if not path.is_file():
-        pytest.skip("the paper's tables are not at hand; OPENMMLO_TEST_TABLES names their file")
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def test_every_number_of_the_papers_tables_stands_once_and_no_other(

@@ -16,7 +16,7 @@ from openmmlo.models.thp.router import first_choices, load_balance
 from openmmlo.train.batch import Batch
 from openmmlo.train.objectives.draws import uniforms
 from openmmlo.train.objectives.gathering import summed
-from openmmlo.train.objectives.groups import freeze, parameter_groups
+from openmmlo.train.objectives.groups import freeze, parameter_groups, rest_frozen_parts
 from openmmlo.train.objectives.ramp import ramp
 from openmmlo.train.state import StepState
 
@@ -124,10 +124,7 @@ class Finetuning(nn.Module):
     def train(self, mode: bool = True) -> Any:
         """Frozen parts stay in evaluation mode."""
         super().train(mode)
-        if not self.train_image_encoder:
-            self.model.image_encoder.eval()
-        if not self.train_text_encoder:
-            self.model.text.eval()
+        rest_frozen_parts(self.model, self.train_image_encoder, self.train_text_encoder)
         return self
 
     def forward(self, batch: Batch, state: StepState) -> dict[str, Tensor]:

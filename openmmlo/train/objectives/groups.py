@@ -16,6 +16,14 @@ def freeze(model: nn.Module, patterns: Collection[str]) -> None:
             parameter.requires_grad_(False)
 
 
+def rest_frozen_parts(model: Any, train_image_encoder: bool, train_text_encoder: bool) -> None:
+    """Evaluation mode for the encoders that are not trained: no dropout, and BatchNorm neither sees nor counts."""
+    if not train_image_encoder:
+        model.image_encoder.eval()
+    if not train_text_encoder:
+        model.text.eval()
+
+
 def parameter_groups(
     model: nn.Module, steady: Collection[str] = (), factors: Mapping[str, float] | None = None
 ) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from torch.nn import functional
 from openmmlo.train.batch import Batch
 from openmmlo.train.objectives.finetune import NOT_READ
 from openmmlo.train.objectives.gathering import gathered, gathered_with_gradient
-from openmmlo.train.objectives.groups import freeze, parameter_groups
+from openmmlo.train.objectives.groups import freeze, parameter_groups, rest_frozen_parts
 from openmmlo.train.state import StepState
 
 if TYPE_CHECKING:
@@ -68,10 +68,7 @@ class TwoViews(nn.Module):
     def train(self, mode: bool = True) -> Any:
         """Frozen parts stay in evaluation mode."""
         super().train(mode)
-        if not self.train_image_encoder:
-            self.model.image_encoder.eval()
-        if not self.train_text_encoder:
-            self.model.text.eval()
+        rest_frozen_parts(self.model, self.train_image_encoder, self.train_text_encoder)
         return self
 
     def features(self, batch: Batch) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsers import Opened, chromium, opened
+from browsers import Opened, launched, opened
 from drawn_boards import board_of, submissions
 
 from openmmlo.leaderboard import limits
 from openmmlo.leaderboard.board import Board
 from openmmlo.leaderboard.site import write_site
 
-playwright = pytest.importorskip("playwright.sync_api", reason="the extra dev has playwright")
+pytest.importorskip("playwright.sync_api", reason="the extra dev has playwright")
 
 PAGES = ("index.html", "methods.html", "benchmarks/miniature.html", "benchmarks/imagenet-lt.html",
          "entries/miniature/ce.html")  # fmt: skip
@@ -26,16 +25,7 @@ FEW = "classification.test.groups.few"
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    path = chromium()
-    if path is None:
-        missing = "no Chromium found (set OPENMMLO_CHROMIUM, or run: playwright install chromium)"
-        assert "OPENMMLO_REQUIRE_BROWSER" not in os.environ, missing
-        pytest.skip(missing)
-    root = hasattr(os, "geteuid") and os.geteuid() == 0
-    with playwright.sync_playwright() as tool:
-        started = tool.chromium.launch(executable_path=path, args=["--no-sandbox"] if root else [])
-        yield started
-        started.close()
+    yield from launched()
 
 
 @pytest.fixture(scope="module")
